@@ -1,0 +1,1 @@
+//! Sources and sinks, one module per system, on one HTTP stack.

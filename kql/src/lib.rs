@@ -1,0 +1,1 @@
+//! KQL on DataFusion: lexer, parser, binder, planner, functions, diagnostics.

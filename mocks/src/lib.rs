@@ -1,0 +1,1 @@
+//! The mock clouds over HTTPS, and the scenario they serve.

@@ -1,0 +1,1 @@
+//! The words everyone in Provost shares: tables, entities, findings, incidents, windows.

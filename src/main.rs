@@ -1,0 +1,2 @@
+//! Provost.
+fn main() {}
