@@ -1,2 +1,3 @@
-//! Provost.
+//! The command line.
+
 fn main() {}

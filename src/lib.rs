@@ -1,0 +1,4 @@
+//! Provost: a SIEM connector and scheduled cloud-log analyzer.
+//!
+//! One direction: sources fill the lake, rules read it, their findings become incidents, playbooks answer the
+//! analyst's first questions, sinks send the result on. Each stage reads tables and writes tables.
