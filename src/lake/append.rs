@@ -279,7 +279,7 @@ impl Append<'_> {
 
     /// Files that no commit names are only waste, which `lake vacuum` removes too: this is a courtesy.
     async fn discard(&self, adds: &[Add]) {
-        use deltalake_core::ObjectStoreExt as _;
+        use deltalake_core::logstore::object_store::ObjectStoreExt as _;
         let store = self.table.object_store();
         for add in adds {
             let path = deltalake_core::Path::from(add.path.as_str());

@@ -13,6 +13,7 @@ mod ledger;
 mod maintenance;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,11 +36,16 @@ pub use maintenance::{Compacted, Retained, Vacuumed};
 const DAY: &str = "_Day";
 
 /// A folder or bucket of Delta tables.
-#[derive(Debug)]
 pub struct Lake {
     root: Url,
     session: SessionContext,
     open: Mutex<HashMap<&'static str, DeltaTable>>,
+}
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lake").field("root", &self.root.as_str()).finish_non_exhaustive()
+    }
 }
 
 impl Lake {
