@@ -4,6 +4,9 @@
 //! overlap, dedupe, checkpoints and the outbox belong to the program; timeouts, retries, rate limits, credentials
 //! and redaction belong to the HTTP stack here.
 
+pub mod config;
+mod limit;
+pub mod records;
 mod sink;
 mod source;
 

@@ -1,0 +1,51 @@
+//! `Costs`: charges under the column names of FOCUS 1.2.
+
+use provost_model::{ColumnKind, EventId, Row, RowError};
+use serde_json::Value;
+
+use super::fields::{Fields, canonical, is_content, object};
+use super::table;
+
+/// The words with which exports say "nothing" (FOCUS asks for null, CSV has none).
+const NULL_WORDS: [&str; 5] = ["NULL", "null", "None", "nan", "\\N"];
+
+/// Reads a line of a FOCUS export, of version 1.0, 1.1 or 1.2.
+///
+/// A provider restates a line by issuing the period again, so its key is everything that is not an amount, columns
+/// that FOCUS does not know included: whoever imports the period again gets the line's next version. Lines of one
+/// file that share all of that are told apart by [`super::Reading`].
+pub fn focus(record: &Value) -> Result<Row, RowError> {
+    let mut plain = object(record)?.clone();
+    plain.retain(|_, value| !value.as_str().is_some_and(|text| NULL_WORDS.contains(&text.trim())));
+    let plain = Value::Object(plain);
+    let fields = Fields::of(&plain)?;
+    let table = table("Costs")?;
+    let start = fields.time(&["ChargePeriodStart"], "ChargePeriodStart")?;
+    if fields.get(&["BilledCost"]).is_none() {
+        return Err(RowError::Missing("BilledCost"));
+    }
+    let mut key: Vec<(String, &Value)> = object(&plain)?
+        .iter()
+        .map(|(name, value)| (name.trim_start_matches('\u{feff}').trim().to_ascii_lowercase(), value))
+        .filter(|(name, value)| !is_amount(name) && !value.as_str().is_some_and(str::is_empty))
+        .collect();
+    key.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+    let key: Vec<String> = key.into_iter().flat_map(|(name, value)| [name, canonical(value)]).collect();
+    let key: Vec<&str> = key.iter().map(String::as_str).collect();
+    let row_key = EventId::of(&key);
+    let mut row = Row::new(table, start, EventId::of(&[row_key.as_str(), &canonical(&plain)]));
+    fields.fill(&mut row)?;
+    row.set("_RowKey", row_key.as_str())?;
+    Ok(row)
+}
+
+/// Amounts, quantities and prices change when a provider restates a charge; what the charge is for does not.
+fn is_amount(name: &str) -> bool {
+    let known = table("Costs").ok().and_then(|table| {
+        table.stored().find(|column| is_content(&column.name) && column.name.eq_ignore_ascii_case(name))
+    });
+    match known {
+        Some(column) => column.kind == ColumnKind::Real,
+        None => ["cost", "price", "quantity", "amount"].iter().any(|word| name.ends_with(word)),
+    }
+}
