@@ -1,0 +1,4 @@
+//! The shipped rules, and the promises of detection.
+
+#[test]
+fn placeholder() {}
