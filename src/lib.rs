@@ -2,3 +2,5 @@
 //!
 //! One direction: sources fill the lake, rules read it, their findings become incidents, playbooks answer the
 //! analyst's first questions, sinks send the result on. Each stage reads tables and writes tables.
+
+pub mod correlate;
