@@ -4,6 +4,7 @@
 //! analyst's first questions, sinks send the result on. Each stage reads tables and writes tables.
 
 pub mod config;
+pub mod correlate;
 pub mod detect;
 pub mod lake;
 pub mod pull;
