@@ -7,4 +7,4 @@ pub mod config;
 pub mod correlate;
 pub mod detect;
 pub mod lake;
-pub mod pull;
+pub mod pipeline;

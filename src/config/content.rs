@@ -1,4 +1,4 @@
-//! Rules, bridges, playbooks and watchlists: built into the program, and the user's own over them.
+//! Rules and watchlists: built into the program, and the user's own over them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,6 @@ use include_dir::{Dir, include_dir};
 use super::ConfigError;
 
 static DETECTIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/detections");
-static BRIDGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/bridges");
-static PLAYBOOKS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/playbooks");
 static WATCHLISTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/watchlists");
 
 /// One file of content.
@@ -21,15 +19,11 @@ pub struct ContentFile {
     pub text: String,
 }
 
-/// All content, each file once, by its name within its kind.
+/// Rules and watchlists, each file once, by its name within its kind.
 #[derive(Debug, Clone, Default)]
 pub struct Content {
     /// Rules.
     pub detections: Vec<ContentFile>,
-    /// Bridges between entities.
-    pub bridges: Vec<ContentFile>,
-    /// Triage.
-    pub playbooks: Vec<ContentFile>,
     /// CSV tables that rules ask.
     pub watchlists: Vec<ContentFile>,
 }
@@ -46,8 +40,6 @@ impl Content {
         };
         Ok(Self {
             detections: kind("detections", &DETECTIONS, &["yaml", "yml"])?,
-            bridges: kind("bridges", &BRIDGES, &["yaml", "yml"])?,
-            playbooks: kind("playbooks", &PLAYBOOKS, &["yaml", "yml"])?,
             watchlists: kind("watchlists", &WATCHLISTS, &["csv"])?,
         })
     }

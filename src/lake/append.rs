@@ -37,7 +37,7 @@ pub struct Progress {
     pub position: i64,
     /// The position this one builds on; where the lake has another one, somebody else won the window.
     pub expected: Option<i64>,
-    /// Where the cover begins, in the commit that begins it; kept under the name with `#from` behind it.
+    /// A second instant that goes with it, kept under the name with `#from` behind it: where the cover begins.
     pub from: Option<i64>,
 }
 
