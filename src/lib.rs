@@ -4,3 +4,5 @@
 //! analyst's first questions, sinks send the result on. Each stage reads tables and writes tables.
 
 pub mod correlate;
+pub mod report;
+pub mod triage;
