@@ -8,3 +8,5 @@ pub mod correlate;
 pub mod detect;
 pub mod lake;
 pub mod pipeline;
+pub mod report;
+pub mod triage;

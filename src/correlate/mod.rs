@@ -4,7 +4,7 @@
 //! `docs/correlation.md` has the formulas and the reasons.
 
 mod bridge;
-mod content;
+pub(crate) mod content;
 mod graph;
 mod lifecycle;
 pub(crate) mod query;

@@ -36,8 +36,8 @@ impl Pipeline {
             correlate(&self.engine, &catalog, &findings, &known, &self.correlation, &options).await;
         let mut problems = outcome.problems;
         problems.extend(outcome.bridges.iter().filter_map(|bridge| {
-            let error = bridge.error.as_ref()?;
-            Some(format!("bridge {}: {error}", bridge.id))
+            let problem = bridge.problem.as_ref()?;
+            Some(format!("bridge {}: {problem}", bridge.id))
         }));
         let triage_options = triage::Options { time_limit: self.query_timeout, ..triage::Options::at(now) };
         let mut incidents = outcome.incidents;
