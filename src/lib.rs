@@ -6,7 +6,9 @@
 pub mod config;
 pub mod correlate;
 pub mod detect;
+pub mod import;
 pub mod lake;
 pub mod pipeline;
 pub mod report;
+pub mod scheduler;
 pub mod triage;

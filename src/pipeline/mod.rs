@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use provost_connectors::Source;
 use provost_kql::{Catalog, Engine, EngineOptions, QueryOptions, ResultSet, Table};
+use provost_model::Partition;
 
 pub use correlate::CorrelateSummary;
 pub use deliver::{DeliverSummary, SinkSummary};
@@ -114,6 +116,17 @@ impl Pipeline {
     /// The watchlists, by alias.
     pub fn watchlists(&self) -> &Watchlists {
         &self.watchlists
+    }
+
+    /// Brings every partition of a source up to now. A partition that fails is told in the ledger and in the summary
+    /// and does not keep the others.
+    pub async fn pull(
+        &self,
+        source: &Arc<dyn Source>,
+        request: &PullRequest,
+        progress: impl FnMut(&Partition, &PullSummary),
+    ) -> anyhow::Result<PullSummary> {
+        Ok(pull::pull(&self.lake, source, request, progress).await?)
     }
 
     /// Asks the lake.

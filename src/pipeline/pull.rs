@@ -65,9 +65,7 @@ enum PullError {
     Stopped,
 }
 
-/// Brings every partition of the source up to now. A partition that fails is told in the ledger and in the summary
-/// and does not keep the others.
-pub async fn pull(
+pub(super) async fn pull(
     lake: &Lake,
     source: &Arc<dyn Source>,
     request: &PullRequest,
