@@ -74,7 +74,9 @@ pub async fn import(
     files.sort();
     files.dedup();
     if files.is_empty() && summary.failed.is_empty() {
-        bail!("no log file found; expected .json, .jsonl, .ndjson, .log or .csv, each also with .gz behind it");
+        bail!(
+            "no log file found; expected .json, .jsonl, .ndjson, .log or .csv, each also with .gz behind it"
+        );
     }
     let mut importer = Importer { lake, normaliser, now, batches: None, pending: 0, summary };
     for (index, file) in files.iter().enumerate() {
@@ -82,7 +84,9 @@ pub async fn import(
             Ok(FileOutcome::Read) => importer.summary.files += 1,
             Ok(FileOutcome::NoLog(reason)) => importer.summary.skipped.push((file.clone(), reason)),
             Err(FileError::Read(reason)) => importer.summary.failed.push((file.clone(), reason)),
-            Err(FileError::Lake(error)) => return Err(error).with_context(|| format!("importing {}", file.display())),
+            Err(FileError::Lake(error)) => {
+                return Err(error).with_context(|| format!("importing {}", file.display()));
+            }
         }
         progress(ImportProgress {
             file,
@@ -192,7 +196,11 @@ impl Importer<'_> {
         if source.understood == 0 {
             // Not one record of this table in it: most likely not such a log at all.
             if let Some(reject) = source.rejects.first() {
-                return Ok(FileOutcome::NoLog(format!("no record of {}: {}", self.normaliser.table().name(), reject.reason)));
+                return Ok(FileOutcome::NoLog(format!(
+                    "no record of {}: {}",
+                    self.normaliser.table().name(),
+                    reject.reason
+                )));
             }
         }
         self.take(&mut source).await?;
@@ -243,7 +251,9 @@ impl Importer<'_> {
                     }
                     return Ok(());
                 }
-                Err(error) => source.refuse(line_number, format!("not JSON: {error}"), &String::from_utf8_lossy(text)),
+                Err(error) => {
+                    source.refuse(line_number, format!("not JSON: {error}"), &String::from_utf8_lossy(text))
+                }
             }
         }
     }
@@ -367,7 +377,11 @@ fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
     // By what it is, not by what it is called.
     let zipped = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    Ok(if zipped { Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(file))) } else { Box::new(file) })
+    Ok(if zipped {
+        Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(file)))
+    } else {
+        Box::new(file)
+    })
 }
 
 fn first_byte(reader: &mut Box<dyn BufRead + Send>) -> std::io::Result<Option<u8>> {

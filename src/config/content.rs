@@ -52,7 +52,8 @@ fn files(
     extensions: &[&str],
 ) -> Result<Vec<ContentFile>, ConfigError> {
     let wanted = |path: &Path| {
-        path.extension().is_some_and(|found| extensions.iter().any(|extension| found.eq_ignore_ascii_case(extension)))
+        path.extension()
+            .is_some_and(|found| extensions.iter().any(|extension| found.eq_ignore_ascii_case(extension)))
     };
     let mut by_name: BTreeMap<PathBuf, ContentFile> = BTreeMap::new();
     for file in built_in.files().filter(|file| wanted(file.path())) {

@@ -34,9 +34,11 @@ fn put(table: &mut Table, keys: &[String], value: Value) -> Result<(), String> {
             table.insert(last.clone(), value);
             Ok(())
         }
-        [first, rest @ ..] => match table.entry(first.clone()).or_insert_with(|| Value::Table(Table::new())) {
-            Value::Table(inner) => put(inner, rest, value),
-            _ => Err(format!("'{first}' is a value, not a section")),
-        },
+        [first, rest @ ..] => {
+            match table.entry(first.clone()).or_insert_with(|| Value::Table(Table::new())) {
+                Value::Table(inner) => put(inner, rest, value),
+                _ => Err(format!("'{first}' is a value, not a section")),
+            }
+        }
     }
 }

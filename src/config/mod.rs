@@ -88,7 +88,8 @@ impl Config {
         let name = file.clone().unwrap_or_else(|| PathBuf::from("the environment"));
         // The file by itself first: only then do errors have a line.
         toml::from_str::<Self>(&text).map_err(|error| ConfigError::toml(&name, &error))?;
-        let mut table: toml::Table = toml::from_str(&text).map_err(|error| ConfigError::toml(&name, &error))?;
+        let mut table: toml::Table =
+            toml::from_str(&text).map_err(|error| ConfigError::toml(&name, &error))?;
         environment::overlay(&mut table, variables)?;
         let mut config: Self = toml::Value::Table(table)
             .try_into()
@@ -137,7 +138,8 @@ mod tests {
 
     #[test]
     fn the_environment_goes_over_the_file() {
-        let variables = [("PROVOST_LAKE", "memory://x"), ("PROVOST_HTTP__ATTEMPTS", "3"), ("PROVOST_CONFIG", "y")];
+        let variables =
+            [("PROVOST_LAKE", "memory://x"), ("PROVOST_HTTP__ATTEMPTS", "3"), ("PROVOST_CONFIG", "y")];
         let config = load("lake = \"x\"\n", &variables).expect("all known");
         assert_eq!(config.lake, "memory://x");
         assert_eq!(config.http.attempts, 3);

@@ -10,7 +10,9 @@ use chrono_tz::Tz;
 use provost_model::hint;
 use serde::{Deserialize, Deserializer};
 
-use super::ConfigError;
+use provost_connectors::config::SourceConfig;
+
+use super::{Config, ConfigError};
 
 /// All jobs, by name.
 #[derive(Debug, Clone, Default)]
@@ -108,8 +110,9 @@ fn timezone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> 
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|error| serde::de::Error::custom(format!("'{text}' is no duration such as '30s' or '7d': {error}")))
+    humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("'{text}' is no duration such as '30s' or '7d': {error}"))
+    })
 }
 
 impl Schedules {
@@ -167,6 +170,41 @@ impl Schedules {
         Ok(())
     }
 
+    /// What a configuration without schedules does: each source as often as its API is worth asking, and the stages
+    /// behind them.
+    pub fn usual(config: &Config) -> Self {
+        let mut text = String::new();
+        for (name, source) in &config.sources {
+            let cron = match source {
+                // Charges change a few times a day, and some requests for them cost money.
+                SourceConfig::AwsCost(_) | SourceConfig::AzureCost(_) => "17 */8 * * *",
+                _ => "*/5 * * * *",
+            };
+            let backfill = match source {
+                SourceConfig::AwsCost(_) | SourceConfig::AzureCost(_) => "60d",
+                _ => "7d",
+            };
+            // Names come out of the configuration and are quoted as TOML quotes them.
+            let name = toml::Value::String(name.clone());
+            text.push_str(&format!(
+                "[job.{name}]\nstage = \"pull\"\nsource = {name}\ncron = \"{cron}\"\nbackfill = \"{backfill}\"\n"
+            ));
+        }
+        for (stage, cron) in [
+            ("detect", "2-59/5 * * * *"),
+            ("correlate", "3-59/5 * * * *"),
+            ("deliver", "4-59/5 * * * *"),
+            ("maintain", "23 3 * * *"),
+        ] {
+            text.push_str(&format!("[job.{stage}]\nstage = \"{stage}\"\ncron = \"{cron}\"\n"));
+        }
+        let mut schedules = Self::default();
+        if let Err(error) = schedules.add(Path::new("the usual schedules"), &text) {
+            tracing::error!(%error, "the usual schedules cannot be read");
+        }
+        schedules
+    }
+
     /// The jobs, by name.
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.jobs.values()
@@ -196,7 +234,12 @@ fn parse_cron(text: &str) -> Result<cron::Schedule, String> {
             format!("0 {minute} {hour} {day} {month} {}", weekday_names(weekday)?)
         }
         [_, _, _, _, _, _] | [_, _, _, _, _, _, _] => text.to_owned(),
-        _ => return Err(format!("cron '{text}': expected 5 fields (or 6 with seconds first), found {}", fields.len())),
+        _ => {
+            return Err(format!(
+                "cron '{text}': expected 5 fields (or 6 with seconds first), found {}",
+                fields.len()
+            ));
+        }
     };
     cron::Schedule::from_str(&expression).map_err(|error| format!("cron '{text}': {error}"))
 }
@@ -216,7 +259,8 @@ fn weekday_names(field: &str) -> Result<String, String> {
     let items: Result<Vec<String>, String> = field
         .split(',')
         .map(|item| {
-            let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
+            let (range, step) =
+                item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
             let range = match range.split_once('-') {
                 Some((first, last)) => format!("{}-{}", name(first)?, name(last)?),
                 None => name(range)?,
@@ -251,7 +295,12 @@ mod tests {
     #[test]
     fn jobs_are_due_when_crontab_says_in_their_own_time_zone() {
         for (cron, timezone, after, expected) in [
-            ("*/5 * * * *", "UTC", "2026-03-01T10:02:00Z", vec!["2026-03-01T10:05:00Z", "2026-03-01T10:10:00Z"]),
+            (
+                "*/5 * * * *",
+                "UTC",
+                "2026-03-01T10:02:00Z",
+                vec!["2026-03-01T10:05:00Z", "2026-03-01T10:10:00Z"],
+            ),
             ("*/10 * * * * *", "UTC", "2026-03-01T10:02:05Z", vec!["2026-03-01T10:02:10Z"]),
             // 1 March 2026 is a Sunday, 2 March a Monday.
             ("0 6 * * 1", "UTC", "2026-03-01T00:00:00Z", vec!["2026-03-02T06:00:00Z"]),

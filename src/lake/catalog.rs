@@ -97,6 +97,16 @@ impl Lake {
     }
 }
 
+impl Lake {
+    /// How many rows a table has, all versions counted.
+    pub async fn count(&self, spec: &'static TableSpec) -> Result<u64, LakeError> {
+        let provider = self.provider(spec, true).await?;
+        let fail = |error| self.engine_error(spec, "count", error);
+        let rows = self.session.read_table(provider).map_err(fail)?.count().await.map_err(fail)?;
+        Ok(rows as u64)
+    }
+}
+
 /// Runs a query that the program itself asks of its own tables.
 pub(super) async fn ask(lake: &Arc<Lake>, query: &str) -> Result<ResultSet, QueryError> {
     let catalog = Arc::new(LakeCatalog::new(Arc::clone(lake), BTreeMap::new()));

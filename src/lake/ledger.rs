@@ -47,7 +47,7 @@ impl fmt::Display for RunStatus {
 pub struct Run {
     /// The job.
     pub job: String,
-    /// `pull`, `import`, `detect`, `correlate` or `deliver`.
+    /// `pull`, `detect`, or `job` for the run of a whole job.
     pub stage: &'static str,
     /// The partition, or empty.
     pub partition: String,
@@ -78,6 +78,27 @@ pub struct Run {
 }
 
 impl Run {
+    /// One run of a whole job of the service.
+    pub fn of_job(job: &str, status: RunStatus, started: DateTime<Utc>, error: Option<String>) -> Self {
+        Self {
+            job: job.to_owned(),
+            stage: "job",
+            partition: String::new(),
+            table: String::new(),
+            window: None,
+            status,
+            started,
+            finished: started,
+            read: 0,
+            written: 0,
+            duplicate: 0,
+            rejected: 0,
+            requests: 0,
+            error,
+            detail: Map::new(),
+        }
+    }
+
     fn to_row(&self, spec: &'static TableSpec) -> Result<Row, RowError> {
         let window = self.window.map(|window| window.to_string()).unwrap_or_default();
         let started = provost_model::format_time(self.started);
@@ -241,6 +262,13 @@ impl Lake {
             }
         }
         Err(last.unwrap_or(LakeError::Conflict { table: spec.name() }))
+    }
+}
+
+impl Lake {
+    /// Whether the lake can be written: commits a run that says so.
+    pub async fn try_writing(&self, now: DateTime<Utc>) -> Result<(), LakeError> {
+        self.record(&[Run::of_job("doctor", RunStatus::Ok, now, None)], now).await
     }
 }
 

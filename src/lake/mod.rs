@@ -7,6 +7,7 @@
 //!   transaction in the same commit.
 
 mod append;
+mod budget;
 mod catalog;
 mod error;
 mod ledger;
@@ -27,6 +28,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 pub use append::{Append, Appended, Progress};
+pub use budget::LakeBudget;
 pub use catalog::{LakeCatalog, columns_of};
 pub use error::LakeError;
 pub use ledger::{Gap, Ledger, PartitionStatus, Run, RunStatus};

@@ -30,10 +30,10 @@ impl Pipeline {
     ) -> anyhow::Result<CorrelateSummary> {
         let window = TimeDelta::hours(i64::from(self.correlation_hours.max(1)));
         let (findings, known) = self.recent(now, window * WINDOWS_BACK).await?;
-        let options = correlate::Options { window, time_limit: self.query_timeout, ..correlate::Options::at(now) };
+        let options =
+            correlate::Options { window, time_limit: self.query_timeout, ..correlate::Options::at(now) };
         let catalog = self.catalog();
-        let outcome =
-            correlate(&self.engine, &catalog, &findings, &known, &self.correlation, &options).await;
+        let outcome = correlate(&self.engine, &catalog, &findings, &known, &self.correlation, &options).await;
         let mut problems = outcome.problems;
         problems.extend(outcome.bridges.iter().filter_map(|bridge| {
             let problem = bridge.problem.as_ref()?;

@@ -52,7 +52,8 @@ impl Pipeline {
         let findings = self.ask("Findings | sort by FirstSeen asc, FindingId asc", now).await?;
         let findings: Vec<Finding> = findings.objects().map(Finding::from_row).collect::<Result<_, _>>()?;
         let incidents = self.ask("Incidents | sort by FirstSeen asc, IncidentId asc", now).await?;
-        let incidents: Vec<Incident> = incidents.objects().map(Incident::from_row).collect::<Result<_, _>>()?;
+        let incidents: Vec<Incident> =
+            incidents.objects().map(Incident::from_row).collect::<Result<_, _>>()?;
         let by_id: BTreeMap<Uuid, &Finding> = findings.iter().map(|finding| (finding.id, finding)).collect();
 
         let mut summary = DeliverSummary::default();
@@ -62,12 +63,14 @@ impl Pipeline {
                 let (id, hash) = key(payload);
                 sink.wants(payload) && !delivered.contains(&(id.to_string(), hash.to_owned()))
             };
-            let mut outbox: Vec<Payload> = findings.iter().cloned().map(Payload::Finding).filter(due).collect();
+            let mut outbox: Vec<Payload> =
+                findings.iter().cloned().map(Payload::Finding).filter(due).collect();
             outbox.extend(
                 incidents
                     .iter()
                     .map(|incident| {
-                        let members = incident.findings.iter().filter_map(|id| by_id.get(id).copied().cloned());
+                        let members =
+                            incident.findings.iter().filter_map(|id| by_id.get(id).copied().cloned());
                         Payload::Incident(incident.clone(), members.collect())
                     })
                     .filter(due),

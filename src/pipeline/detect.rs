@@ -148,12 +148,17 @@ impl Spans<'_> {
             return Ok(None);
         }
         // Rows of the same instant as the last run may have come after it.
-        let filter =
-            seen.map(|seen| format!("| where ingestion_time() >= datetime({})", format_time(seen))).unwrap_or_default();
-        let query = format!("{table} {filter} | summarize First = min(TimeGenerated), Last = max(TimeGenerated)");
+        let filter = seen
+            .map(|seen| format!("| where ingestion_time() >= datetime({})", format_time(seen)))
+            .unwrap_or_default();
+        let query =
+            format!("{table} {filter} | summarize First = min(TimeGenerated), Last = max(TimeGenerated)");
         let answer = self.pipeline.ask(&query, self.now).await?;
-        let instant = |row: &Map<String, Value>, name: &str| row.get(name)?.as_str().and_then(|text| parse_time(text).ok());
-        let span = answer.objects().next().and_then(|row| Some((instant(&row, "First")?, instant(&row, "Last")?)));
+        let instant = |row: &Map<String, Value>, name: &str| {
+            row.get(name)?.as_str().and_then(|text| parse_time(text).ok())
+        };
+        let span =
+            answer.objects().next().and_then(|row| Some((instant(&row, "First")?, instant(&row, "Last")?)));
         self.known.insert(key, span);
         Ok(span)
     }
@@ -188,7 +193,10 @@ fn run(outcome: &RuleOutcome, now: DateTime<Utc>) -> Run {
     };
     let mut detail = Map::new();
     detail.insert("Steps".to_owned(), outcome.steps.len().into());
-    detail.insert("Milliseconds".to_owned(), u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX).into());
+    detail.insert(
+        "Milliseconds".to_owned(),
+        u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX).into(),
+    );
     detail.insert("Tables".to_owned(), outcome.tables.clone().into());
     let first = outcome.steps.iter().map(|step: &Step| step.from).min();
     let last = outcome.steps.iter().map(|step| step.end).max();

@@ -15,7 +15,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use provost_connectors::Source;
 use provost_kql::{Catalog, Engine, EngineOptions, QueryOptions, ResultSet, Table};
-use provost_model::Partition;
+use provost_model::{Finding, Incident, Partition};
 
 pub use correlate::CorrelateSummary;
 pub use deliver::{DeliverSummary, SinkSummary};
@@ -70,7 +70,8 @@ impl Pipeline {
             watchlists.insert(alias.clone(), Watchlist::read(&file.text, &file.path)?);
             tables.extend(watchlists.table(&alias).await?.map(|table| (alias, table)));
         }
-        let folder = |name: &str| config.content.as_ref().map(|folder| folder.join(name)).filter(|path| path.is_dir());
+        let folder =
+            |name: &str| config.content.as_ref().map(|folder| folder.join(name)).filter(|path| path.is_dir());
         let correlation = match folder("bridges") {
             Some(folder) => CorrelationContent::with_folder(&folder)?,
             None => CorrelationContent::built_in()?,
@@ -132,6 +133,28 @@ impl Pipeline {
     /// Asks the lake.
     pub async fn query(&self, text: &str, options: &QueryOptions) -> anyhow::Result<ResultSet> {
         Ok(self.engine.prepare(self.catalog(), text, options).await?.collect().await?)
+    }
+
+    /// All incidents in their last versions, without those that went into others.
+    pub async fn incidents(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<Incident>> {
+        let rows = self.ask("Incidents | where isempty(SupersededBy)", now).await?;
+        Ok(rows.objects().map(Incident::from_row).collect::<Result<_, _>>()?)
+    }
+
+    /// All findings in their last versions.
+    pub async fn findings(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<Finding>> {
+        let rows = self.ask("Findings", now).await?;
+        Ok(rows.objects().map(Finding::from_row).collect::<Result<_, _>>()?)
+    }
+
+    /// When a job of the service ran last.
+    pub async fn last_run(&self, job: &str, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
+        let query = format!(
+            "Runs | where Stage == 'job' and Job == {} | summarize Last = max(StartedAt)",
+            provost_model::inert::kql(job)
+        );
+        let rows = self.ask(&query, now).await?;
+        Ok(rows.objects().next().and_then(|row| provost_model::parse_time(row.get("Last")?.as_str()?).ok()))
     }
 
     /// Asks the lake what the program itself wants to know.

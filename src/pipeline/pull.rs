@@ -226,10 +226,11 @@ async fn try_window(
 ) -> Result<Run, PullError> {
     let origin = format!("{}/{partition}", request.job);
     let mut batches = Batches::begin(lake, source.table(), &origin, request.now).await?;
-    let Pulled { records, requests } = source.pull(partition, window, &mut batches).await.map_err(|error| {
-        // What the lake said is what went wrong, not that the source could not go on.
-        batches.failure.take().map_or(PullError::Source(error), PullError::Lake)
-    })?;
+    let Pulled { records, requests } =
+        source.pull(partition, window, &mut batches).await.map_err(|error| {
+            // What the lake said is what went wrong, not that the source could not go on.
+            batches.failure.take().map_or(PullError::Source(error), PullError::Lake)
+        })?;
     let mut done = run(request, source.table(), &partition.0, Some(window), RunStatus::Ok);
     done.rejected = batches.rejected;
     let appended = batches.commit(&request.job, &partition.0, Some(progress)).await?;
