@@ -56,7 +56,7 @@ pub(super) async fn demo(app: &App, args: DemoArgs) -> anyhow::Result<Outcome> {
     app.output.note("starting the mock clouds: Entra, Graph, ARM, Logs Ingestion, AWS");
     let options =
         ScenarioOptions { seed: args.seed, days: args.days, end: now, ..ScenarioOptions::default() };
-    let mut mock = MockOptions::new(Scenario::generate(options));
+    let mut mock = MockOptions::new(Scenario::new(options));
     mock.clock = Clock::Fixed(now);
     // Real limits would have the demo wait for them; their refusals are part of --faults.
     mock.limits_raised = 50;
@@ -103,7 +103,7 @@ async fn provost(
         .arg("--config")
         .arg(config)
         .args(["--lake", lake])
-        .envs(clouds.environment())
+        .envs(clouds.environment().iter().map(|(name, secret)| (name, secret.reveal())))
         .env("PROVOST_NOW", provost_model::format_time(now))
         .kill_on_drop(true)
         .status()

@@ -180,7 +180,7 @@ const LONGEST_CELL: usize = 300;
 
 fn write_table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> std::io::Result<()> {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         let width = std::env::var("COLUMNS").ok().and_then(|width| width.parse().ok()).unwrap_or(120);
         table.set_width(width);

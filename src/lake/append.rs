@@ -278,7 +278,7 @@ impl Append<'_> {
     }
 
     /// Files that no commit names are only waste, which `lake vacuum` removes too: this is a courtesy.
-    async fn discard(&self, adds: &[Add]) {
+    async fn discard(&mut self, adds: &[Add]) {
         use deltalake_core::logstore::object_store::ObjectStoreExt as _;
         let store = self.table.object_store();
         for add in adds {

@@ -79,6 +79,9 @@ impl Lake {
             table.update_state().await.map_err(|error| self.error(spec, "read", error))?;
             return Ok(Some(table.clone()));
         }
+        if !self.may_exist(spec) {
+            return Ok(None);
+        }
         let mut table = self.handle(spec)?;
         match table.load().await {
             Ok(()) => {
@@ -150,6 +153,11 @@ impl Lake {
             location: self.root.to_string(),
             reason: error.to_string(),
         })
+    }
+
+    /// A folder that is not there is no table yet; of a bucket only reading tells.
+    fn may_exist(&self, spec: &'static TableSpec) -> bool {
+        self.root.to_file_path().map_or(true, |root| root.join(spec.name()).join("_delta_log").is_dir())
     }
 
     /// Object stores have no folders; a file system wants them first.
