@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -225,11 +226,14 @@ pub struct AwsCostConfig {
     /// How many requests a calendar month may hold; each costs USD 0.01, and every page is one. Past it the source
     /// waits for the next month. Defaults to 100.
     pub monthly_requests: u32,
+    /// The accounts whose Cost Explorer is asked. Where one pays for all, name only that one: it sees the charges of all.
+    /// Defaults to the accounts of `[aws]`.
+    pub accounts: Vec<String>,
 }
 
 impl Default for AwsCostConfig {
     fn default() -> Self {
-        Self { monthly_requests: 100 }
+        Self { monthly_requests: 100, accounts: Vec::new() }
     }
 }
 
@@ -345,4 +349,9 @@ fn default_findings_stream() -> String {
 
 fn default_incidents_stream() -> String {
     "Custom-ProvostIncidents_CL".to_owned()
+}
+
+/// Seconds from a file as a duration; what makes no sense there becomes an error in its name.
+pub(crate) fn seconds(name: &str, seconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| format!("{name} = {seconds}: not a number of seconds"))
 }

@@ -1,6 +1,7 @@
 //! `Costs`: charges under the column names of FOCUS 1.2.
 
-use provost_model::{ColumnKind, EventId, Row, RowError};
+use chrono::{DateTime, TimeDelta, Utc};
+use provost_model::{ColumnKind, EventId, Row, RowError, format_time};
 use serde_json::Value;
 
 use super::fields::{Fields, canonical, is_content, object};
@@ -37,6 +38,61 @@ pub fn focus(record: &Value) -> Result<Row, RowError> {
     fields.fill(&mut row)?;
     row.set("_RowKey", row_key.as_str())?;
     Ok(row)
+}
+
+/// A day's charge of one service, as the cost APIs give it.
+#[derive(Debug, Clone)]
+pub(crate) struct DailyCharge<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) issuer: &'a str,
+    pub(crate) billing_account: Option<&'a str>,
+    pub(crate) account: &'a str,
+    pub(crate) account_type: &'a str,
+    pub(crate) service: &'a str,
+    pub(crate) region: Option<&'a str>,
+    pub(crate) day: DateTime<Utc>,
+    pub(crate) amount: f64,
+    pub(crate) currency: &'a str,
+    pub(crate) estimated: Option<bool>,
+}
+
+impl DailyCharge<'_> {
+    /// The row. Its key is account, service, region and day; a restated amount is the key's next version.
+    pub(crate) fn row(&self) -> Result<Row, RowError> {
+        let day = format_time(self.day);
+        let row_key = EventId::of(&[
+            self.provider,
+            self.account,
+            self.service,
+            self.region.unwrap_or_default(),
+            &day,
+            self.currency,
+        ]);
+        let estimated = self.estimated.map(|flag| flag.to_string()).unwrap_or_default();
+        let id = EventId::of(&[row_key.as_str(), &self.amount.to_string(), &estimated]);
+        let mut row = Row::new(table("Costs")?, self.day, id);
+        row.set("_RowKey", row_key.as_str())?;
+        for (column, value) in [
+            ("ProviderName", Some(self.provider)),
+            ("PublisherName", Some(self.issuer)),
+            ("InvoiceIssuerName", Some(self.issuer)),
+            ("BillingAccountId", self.billing_account),
+            ("SubAccountId", Some(self.account)),
+            ("SubAccountType", Some(self.account_type)),
+            ("ServiceName", Some(self.service)),
+            ("RegionId", self.region),
+            ("BillingCurrency", Some(self.currency)),
+            ("ChargeCategory", Some("Usage")),
+            ("ChargeFrequency", Some("Usage-Based")),
+        ] {
+            row.set(column, value)?;
+        }
+        row.set("ChargePeriodStart", self.day)?;
+        row.set("ChargePeriodEnd", self.day + TimeDelta::days(1))?;
+        row.set("BilledCost", self.amount)?;
+        row.set("x_Estimated", self.estimated)?;
+        Ok(row)
+    }
 }
 
 /// Amounts, quantities and prices change when a provider restates a charge; what the charge is for does not.

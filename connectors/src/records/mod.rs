@@ -25,6 +25,8 @@ pub use device::{device_event, device_network};
 pub use reading::{Normaliser, Reading, for_table};
 pub use signin::{signin, signin_of};
 
+pub(crate) use cost::DailyCharge;
+
 fn table(name: &'static str) -> Result<&'static TableSpec, RowError> {
     tables().get(name).ok_or_else(|| RowError::Record(format!("there is no table {name}")))
 }
