@@ -33,14 +33,21 @@ pub fn steps_due(rule: &Rule, evaluated_up_to: Option<DateTime<Utc>>, now: DateT
 
 /// The steps of a rule, up to where it was evaluated, that rows taken in later could set off: those in whose recent
 /// stretch an event time between the two instants (both included) falls.
+///
+/// Steps soon after the events are all taken. Further on, the late rows matter only together with later ones, and two
+/// steps for each recent stretch see every such pair that lies close enough together.
 pub fn steps_touched(
     rule: &Rule,
     ingested: (DateTime<Utc>, DateTime<Utc>),
     evaluated_up_to: DateTime<Utc>,
 ) -> Vec<Step> {
     let (first, last) = ingested;
-    let reach = last.checked_add_signed(rule.recent.max(rule.frequency)).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let mut steps = aligned(rule, first, reach.min(evaluated_up_to));
+    let later = |length| last.checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let soon = later(rule.frequency).min(evaluated_up_to);
+    let reach = later(rule.recent.max(rule.frequency));
+    let mut steps = aligned(rule, first, soon);
+    let half = TimeDelta::seconds(rule.recent.num_seconds() / 2);
+    steps.extend(strides(rule, soon, reach.min(evaluated_up_to), half.max(rule.frequency)));
     // What was evaluated last need not have ended at an aligned instant.
     if first < evaluated_up_to && evaluated_up_to <= reach {
         steps.push(Step::ending(rule, evaluated_up_to));
@@ -50,23 +57,30 @@ pub fn steps_touched(
     steps
 }
 
-/// The steps whose aligned end lies in `(after, until]`.
+/// The steps whose aligned end lies in `(after, until]`; a long stretch is walked in longer strides, without a gap.
 fn aligned(rule: &Rule, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Step> {
     let frequency = rule.frequency.num_seconds().max(1);
     let wanted = (until - after).num_seconds().max(0) / frequency;
     let widest = (rule.recent.num_seconds() / frequency).max(1);
     let stride = frequency * (wanted / MANY_STEPS).clamp(1, widest);
-    let mut steps = Vec::new();
-    let mut seconds = (after.timestamp().div_euclid(stride) + 1).saturating_mul(stride);
-    while let Some(end) = DateTime::from_timestamp(seconds, 0).filter(|end| *end <= until) {
-        steps.push(Step::ending(rule, end));
-        seconds = seconds.saturating_add(stride);
-    }
+    let mut steps = strides(rule, after, until, TimeDelta::seconds(stride));
     // With a longer stride the last stretch must not wait for the next one.
     let last = DateTime::from_timestamp(until.timestamp().div_euclid(frequency) * frequency, 0);
     if let Some(end) = last.filter(|end| stride > frequency && *end > after) {
         steps.push(Step::ending(rule, end));
         steps.dedup();
+    }
+    steps
+}
+
+/// The steps that end at the multiples of a stride in `(after, until]`.
+fn strides(rule: &Rule, after: DateTime<Utc>, until: DateTime<Utc>, stride: TimeDelta) -> Vec<Step> {
+    let stride = stride.num_seconds().max(1);
+    let mut steps = Vec::new();
+    let mut seconds = (after.timestamp().div_euclid(stride) + 1).saturating_mul(stride);
+    while let Some(end) = DateTime::from_timestamp(seconds, 0).filter(|end| *end <= until) {
+        steps.push(Step::ending(rule, end));
+        seconds = seconds.saturating_add(stride);
     }
     steps
 }

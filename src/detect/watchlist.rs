@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_first_column_is_the_search_key() {
         let list =
-            Watchlist::read("\u{feff}Suffix, Note\n# a comment\nduckdns.org, \"a, b\"\n", Path::new("x.csv"));
+            Watchlist::read("\u{feff}Suffix, Note\n# a comment\nduckdns.org ,\"a, b\"\n", Path::new("x.csv"));
         let list = list.expect("is CSV");
         assert_eq!(
             list.columns().iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
