@@ -4,5 +4,6 @@
 //! analyst's first questions, sinks send the result on. Each stage reads tables and writes tables.
 
 pub mod correlate;
+pub mod detect;
 pub mod report;
 pub mod triage;
