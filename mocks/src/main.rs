@@ -1,0 +1,3 @@
+//! Plays the clouds on loopback until it is told to stop.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The scenario, and the clouds that serve it.
+
+mod scenario;
