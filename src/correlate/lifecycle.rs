@@ -10,7 +10,7 @@ use super::graph::{Group, Tie};
 use super::{Options, score, story};
 
 /// A single finding of high severity opens an incident where its rule is at least this sure.
-const SURE: f64 = 0.9;
+const SURE: f64 = 0.8;
 
 /// The incident of a group where it is new or has changed, and the incidents that went into it.
 pub(super) fn incidents(

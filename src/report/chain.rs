@@ -15,7 +15,7 @@ const COLUMN: usize = 46;
 const ROW: usize = 26;
 const HEAD: usize = 78;
 /// How much of an entity's name fits before its line.
-const NAME: usize = 42;
+const NAME: usize = 30;
 
 /// The picture, as SVG in the page's own colours.
 pub(super) fn picture(incident: &Incident, findings: &[&Finding]) -> Markup {

@@ -126,9 +126,12 @@ fn one_incident(incident: &Incident, findings: &BTreeMap<Uuid, &Finding>) -> Mar
             ul { @for reason in &incident.reasons { li { (text(reason)) } } }
             @if !incident.chain.is_empty() {
                 h4 { "What ties the findings" }
-                (ties(incident, &members))
+                div.scroll { (ties(incident, &members)) }
             }
-            @if !incident.triage.is_empty() { h4 { "Triage" } (triage(&incident.triage)) }
+            @if !incident.triage.is_empty() {
+                h4 { "Triage" }
+                div.scroll { (triage(&incident.triage)) }
+            }
             @if !incident.next_steps.is_empty() {
                 h4 { "Next steps" }
                 ul.steps { @for step in &incident.next_steps { li { (text(step)) } } }
@@ -169,7 +172,7 @@ fn triage(answers: &[TriageAnswer]) -> Markup {
                             @if answer.met == Some(true) { span.met { "met" } " " }
                             (text(&answer.question))
                         }
-                        td {
+                        td.answer {
                             (text(&answer.answer))
                             @if !answer.evidence.is_empty() {
                                 details {

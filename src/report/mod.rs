@@ -16,7 +16,7 @@ pub use csv::{findings_csv, incidents_csv, ledger_csv};
 pub use html::html;
 
 use crate::correlate::query;
-use crate::triage::functions::with_functions;
+use crate::triage::with_functions;
 
 const LEDGER: &str = include_str!("../../playbooks/ledger.kql");
 

@@ -3,7 +3,7 @@
 const FUNCTIONS: &str = include_str!("../../playbooks/functions.kql");
 
 /// The query, led by the blocks whose names it uses.
-pub(crate) fn with_functions(query: &str) -> String {
+pub fn with_functions(query: &str) -> String {
     let mut text = query.to_owned();
     // A block uses only blocks above it, so one pass from the last to the first finds them all.
     for block in FUNCTIONS.split("\n\n").collect::<Vec<_>>().into_iter().rev() {

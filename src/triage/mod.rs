@@ -1,7 +1,7 @@
 //! The analyst's first questions, answered from the lake. A log source that is not there is said to be missing; its
 //! silence is never taken for a no.
 
-pub(crate) mod functions;
+mod functions;
 mod playbook;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,6 +13,7 @@ use provost_kql::{Catalog, Engine, QueryOptions, Scalar};
 use provost_model::{Entity, EntityKind, Incident, TriageAnswer};
 use serde_json::Value;
 
+pub use functions::with_functions;
 pub use playbook::{Ask, Playbook, Question, Stage, Step, built_in, with_folder};
 
 use crate::correlate::{action_hash, query, template};
