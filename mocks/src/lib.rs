@@ -8,7 +8,8 @@ mod clouds;
 pub mod scenario;
 
 pub use clouds::{
-    Clock, Endpoints, Faults, IncidentCopy, LoggedRequest, MockClouds, MockError, MockOptions, Ports,
-    SentinelCopy, Stream,
+    ACCESS_KEY_ID, CLIENT_ID, CLIENT_SECRET, Clock, EXTERNAL_ID, Endpoints, Faults, IncidentCopy,
+    LoggedRequest, MockClouds, MockError, MockOptions, POWERLESS_ACCESS_KEY_ID, POWERLESS_CLIENT_ID, Ports,
+    READER_ROLE, RESOURCE_GROUP, RULE_ID, SECRET_ACCESS_KEY, SentinelCopy, Stream, WORKSPACE,
 };
 pub use scenario::{AttackChain, Decoy, Scenario, ScenarioOptions};

@@ -1,10 +1,10 @@
 //! What the Sentinel workspace holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-/// A stream of the data collection rule, the table behind it and its columns.
+/// A stream of the data collection rule, which is also the table behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
     /// Such as `Custom-ProvostFindings_CL`.
@@ -14,9 +14,56 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// A stream with these columns.
+    pub fn new(name: &str, columns: &[&str]) -> Self {
+        Self { name: name.to_owned(), columns: columns.iter().map(|column| (*column).to_owned()).collect() }
+    }
+
     /// The streams of the rule that Provost ships.
     pub fn shipped() -> Vec<Self> {
-        Vec::new()
+        let both = [
+            "TimeGenerated",
+            "Version",
+            "Description",
+            "Severity",
+            "Tactics",
+            "Techniques",
+            "Entities",
+            "FirstSeen",
+            "LastSeen",
+            "ActionHash",
+            "RowHash",
+            "Truncated",
+        ];
+        let findings = [
+            "FindingId",
+            "FindingTitle",
+            "RuleId",
+            "RuleName",
+            "Family",
+            "CustomDetails",
+            "PeriodStart",
+            "PeriodEnd",
+            "EvidenceCount",
+            "Evidence",
+        ];
+        let incidents = [
+            "IncidentId",
+            "IncidentTitle",
+            "Score",
+            "Families",
+            "Findings",
+            "Chain",
+            "Reasons",
+            "Escalate",
+            "Triage",
+            "NextSteps",
+            "SupersededBy",
+        ];
+        vec![
+            Self::new("Custom-ProvostFindings_CL", &[&both[..], &findings[..]].concat()),
+            Self::new("Custom-ProvostIncidents_CL", &[&both[..], &incidents[..]].concat()),
+        ]
     }
 }
 
@@ -34,8 +81,10 @@ pub struct SentinelCopy {
 /// An incident of the workspace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IncidentCopy {
-    /// What a GET gives as `properties`.
+    /// What was written of a GET's `properties`.
     pub properties: Map<String, Value>,
+    /// `incidentNumber`
+    pub number: u64,
     /// The version.
     pub etag: String,
     /// Comments by id.
@@ -45,9 +94,58 @@ pub struct IncidentCopy {
 impl SentinelCopy {
     /// How many rows of a stream came more than once, by the value of a column.
     pub fn duplicates(&self, stream: &str, id_column: &str) -> usize {
+        let ids = self.ids(stream, id_column);
+        ids.len() - ids.iter().collect::<BTreeSet<_>>().len()
+    }
+
+    /// The values of a column, as rules see them that take one row for each.
+    pub fn distinct(&self, stream: &str, id_column: &str) -> BTreeSet<String> {
+        self.ids(stream, id_column).into_iter().collect()
+    }
+
+    fn ids(&self, stream: &str, id_column: &str) -> Vec<String> {
         let rows = self.rows.get(stream).map(Vec::as_slice).unwrap_or_default();
-        let distinct: std::collections::BTreeSet<String> =
-            rows.iter().filter_map(|row| row.get(id_column)).map(Value::to_string).collect();
-        rows.len() - distinct.len()
+        rows.iter()
+            .filter_map(|row| row.get(id_column))
+            .map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned))
+            .collect()
+    }
+}
+
+/// The workspace itself.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    pub(crate) rows: BTreeMap<String, Vec<Map<String, Value>>>,
+    pub(crate) dropped_columns: BTreeMap<String, u64>,
+    pub(crate) incidents: BTreeMap<String, Incident>,
+    pub(crate) last_number: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Incident {
+    pub(crate) properties: Map<String, Value>,
+    pub(crate) number: u64,
+    pub(crate) created: String,
+    pub(crate) modified: String,
+    pub(crate) etag: String,
+    pub(crate) comments: BTreeMap<String, String>,
+}
+
+impl Workspace {
+    pub(crate) fn copy(&self) -> SentinelCopy {
+        let incidents = self.incidents.iter().map(|(id, incident)| {
+            let copy = IncidentCopy {
+                properties: incident.properties.clone(),
+                number: incident.number,
+                etag: incident.etag.clone(),
+                comments: incident.comments.clone(),
+            };
+            (id.clone(), copy)
+        });
+        SentinelCopy {
+            rows: self.rows.clone(),
+            dropped_columns: self.dropped_columns.clone(),
+            incidents: incidents.collect(),
+        }
     }
 }

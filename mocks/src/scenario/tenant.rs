@@ -187,11 +187,6 @@ impl Tenant {
     pub(crate) fn workstations(&self) -> &[Arc<Device>] {
         &self.devices[self.devices.len().div_ceil(5)..]
     }
-
-    /// Devices that nobody sits before.
-    pub(crate) fn servers(&self) -> &[Arc<Device>] {
-        &self.devices[..self.devices.len().div_ceil(5)]
-    }
 }
 
 fn user(seed: u64, index: u32) -> User {

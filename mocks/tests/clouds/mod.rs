@@ -1,0 +1,4 @@
+//! What the clouds serve, what they refuse, and what goes wrong.
+
+mod client;
+mod serves;
