@@ -6,5 +6,6 @@ mod configuration;
 mod corpora;
 mod fixtures;
 mod http_stack;
+mod mock_clouds;
 mod server;
 mod sinks;
