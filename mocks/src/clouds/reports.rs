@@ -40,6 +40,8 @@ struct Report {
 
 /// What a page holds where nothing else is asked for, and at most.
 const MOST: usize = 1000;
+/// Marks the token of an empty page, which must not lead to another.
+const AFTER_EMPTY: &str = "~";
 
 impl Report {
     fn list(&self, world: &World, ask: &Ask, log: &[Record]) -> Outcome {
@@ -77,7 +79,7 @@ impl Report {
         let question = format!("{} {filter} {top} {descending}", self.name);
         let place = match ask.query("$skiptoken") {
             None => 0,
-            Some(token) => pages::place(token, &question)
+            Some(token) => pages::place(token.trim_end_matches(AFTER_EMPTY), &question)
                 .map_err(|_| error(400, "BadRequest", "Skip token is not valid for this request."))?,
         };
         Ok(self.page(world, ask, &records, place, top, &question))
@@ -105,7 +107,7 @@ impl Report {
         let chance = mix(world.seed(), question, place as u64);
         let empty = chance.is_multiple_of(11)
             && place > 0
-            && ask.query("$skiptoken").is_some_and(|t| !t.ends_with('e'));
+            && ask.query("$skiptoken").is_some_and(|token| !token.ends_with(AFTER_EMPTY));
         let size = if empty {
             0
         } else if chance.is_multiple_of(5) && left > 1 {
@@ -119,8 +121,7 @@ impl Report {
             "value": page
         });
         if place + size < records.len() {
-            // The mark keeps an empty page from being followed by itself.
-            let token = pages::token(place + size, question) + if empty { "e" } else { "" };
+            let token = pages::token(place + size, question) + if empty { AFTER_EMPTY } else { "" };
             let mut next = world.endpoints.graph.clone();
             next.set_path(&ask.raw_path);
             {
