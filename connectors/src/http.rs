@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use url::{Host, Url};
 
 use crate::config::{HttpConfig, seconds};
-use crate::limit::{LimitKey, Limits};
+use crate::limit::{Limits, Turn};
 use crate::meter::Meter;
 use crate::redact;
 use crate::retry::{RetryPolicy, asked_wait, is_transient};
@@ -32,7 +32,7 @@ pub(crate) struct Request {
     /// Instead of the client's own.
     pub(crate) timeout: Option<Duration>,
     /// What it counts against.
-    pub(crate) limit: Option<LimitKey>,
+    pub(crate) limit: Option<Turn>,
     /// Whether a good answer without a whole JSON text in it counts as cut off.
     pub(crate) wants_json: bool,
     /// Whether an answer that does not come in time is not asked for again: less is asked for instead.
@@ -76,8 +76,8 @@ impl Request {
         self
     }
 
-    pub(crate) fn limit(mut self, key: LimitKey) -> Self {
-        self.limit = Some(key);
+    pub(crate) fn limit(mut self, turn: impl Into<Turn>) -> Self {
+        self.limit = Some(turn.into());
         self
     }
 
@@ -229,8 +229,8 @@ impl HttpClient {
             }
             let throttled =
                 outcome.as_ref().is_ok_and(|response| response.status == StatusCode::TOO_MANY_REQUESTS);
-            if let Some(key) = request.limit.as_ref().filter(|_| throttled) {
-                self.0.limits.close(key, wait);
+            if let Some(turn) = request.limit.as_ref().filter(|_| throttled) {
+                self.0.limits.close(&turn.key, wait);
             }
             tracing::debug!(
                 service = request.service,
@@ -246,8 +246,8 @@ impl HttpClient {
 
     /// Sends a request one time, when its turn has come.
     pub(crate) async fn once(&self, request: &Request) -> Result<Response, HttpError> {
-        if let Some(key) = &request.limit {
-            self.0.limits.wait(key).await;
+        if let Some(turn) = &request.limit {
+            self.0.limits.wait(turn).await;
         }
         self.0.meter.request(request.service);
         let outcome = self.exchange(request).await;

@@ -19,7 +19,7 @@ pub enum LimitName {
     AwsCloudtrail,
     /// Activity log queries: 50 in 30 seconds.
     AzureActivity,
-    /// Cost Management: 12 query units in 10 seconds per tenant, a unit per month asked for.
+    /// Cost Management: 60 query units a minute (and 12 in 10 seconds) per tenant, a unit per month asked for.
     AzureCost,
     /// Advanced hunting: 45 requests a minute per tenant.
     DefenderHunting,
@@ -40,7 +40,7 @@ impl LimitName {
         let (requests, seconds) = match self {
             Self::AwsCloudtrail => (2, 1.0),
             Self::AzureActivity => (50, 30.0),
-            Self::AzureCost => (12, 10.0),
+            Self::AzureCost => (60, 60.0),
             Self::DefenderHunting => (45, 60.0),
             Self::GraphReports => (5, 10.0),
         };
@@ -55,9 +55,22 @@ pub(crate) struct LimitKey {
     owner: String,
 }
 
+/// What one request takes of a limit.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) key: LimitKey,
+    pub(crate) units: u32,
+}
+
 impl LimitKey {
     pub(crate) fn new(name: LimitName, owner: impl Into<String>) -> Self {
         Self { name, owner: owner.into() }
+    }
+}
+
+impl From<LimitKey> for Turn {
+    fn from(key: LimitKey) -> Self {
+        Self { key, units: 1 }
     }
 }
 
@@ -88,10 +101,13 @@ impl Limits {
     }
 
     /// Waits for this owner's turn.
-    pub(crate) async fn wait(&self, key: &LimitKey) {
+    pub(crate) async fn wait(&self, turn: &Turn) {
+        let key = &turn.key;
         loop {
             if let Some(pacer) = self.pacers.get(&key.name) {
-                pacer.until_key_ready(&key.owner).await;
+                for _ in 0..turn.units {
+                    pacer.until_key_ready(&key.owner).await;
+                }
             }
             let Some(until) = self.closed_until(key) else { return };
             tokio::time::sleep_until(until.into()).await;

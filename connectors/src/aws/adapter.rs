@@ -75,7 +75,7 @@ impl Adapter {
         }
         let body = request.body().bytes().ok_or("a body that is a stream can't be sent")?;
         translated.body = Bytes::copy_from_slice(body);
-        translated.limit = self.limit.clone();
+        translated.limit = self.limit.clone().map(Into::into);
         translated.timeout = self.timeout;
         Ok(translated)
     }

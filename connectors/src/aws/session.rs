@@ -118,6 +118,13 @@ impl AwsContext {
         builder.build()
     }
 
+    /// Drops an account's session, which the services do not accept any more.
+    pub(crate) async fn forget_session(&self, account: &Account) {
+        if let Some(role) = &account.role {
+            self.sessions.lock().await.remove(&role.role_arn);
+        }
+    }
+
     async fn session(
         &self,
         base: &SdkConfig,

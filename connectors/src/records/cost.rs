@@ -1,10 +1,10 @@
 //! `Costs`: charges under the column names of FOCUS 1.2.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use provost_model::{ColumnKind, EventId, Row, RowError, format_time};
+use provost_model::{ColumnKind, EventId, Row, RowError, TableSpec, format_time};
 use serde_json::Value;
 
-use super::fields::{Fields, canonical, is_content, object};
+use super::fields::{Fields, canonical, columns, object};
 use super::table;
 
 /// The words with which exports say "nothing" (FOCUS asks for null, CSV has none).
@@ -28,7 +28,7 @@ pub fn focus(record: &Value) -> Result<Row, RowError> {
     let mut key: Vec<(String, &Value)> = object(&plain)?
         .iter()
         .map(|(name, value)| (name.trim_start_matches('\u{feff}').trim().to_ascii_lowercase(), value))
-        .filter(|(name, value)| !is_amount(name) && !value.as_str().is_some_and(str::is_empty))
+        .filter(|(name, value)| !is_amount(table, name) && !value.as_str().is_some_and(str::is_empty))
         .collect();
     key.sort_unstable_by(|left, right| left.0.cmp(&right.0));
     let key: Vec<String> = key.into_iter().flat_map(|(name, value)| [name, canonical(value)]).collect();
@@ -96,11 +96,8 @@ impl DailyCharge<'_> {
 }
 
 /// Amounts, quantities and prices change when a provider restates a charge; what the charge is for does not.
-fn is_amount(name: &str) -> bool {
-    let known = table("Costs").ok().and_then(|table| {
-        table.stored().find(|column| is_content(&column.name) && column.name.eq_ignore_ascii_case(name))
-    });
-    match known {
+fn is_amount(table: &TableSpec, name: &str) -> bool {
+    match columns(table).get(name) {
         Some(column) => column.kind == ColumnKind::Real,
         None => ["cost", "price", "quantity", "amount"].iter().any(|word| name.ends_with(word)),
     }

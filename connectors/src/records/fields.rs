@@ -1,9 +1,10 @@
 //! Finding the fields of a record, however their names are written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use provost_model::{EventId, Row, RowError, TableSpec, parse_time};
+use provost_model::{ColumnKind, ColumnSpec, EventId, Row, RowError, TableSpec, parse_time, tables};
 use serde_json::{Map, Value};
 
 /// The fields of one record by name: letter case does not count, nor the ` [UTC]` of portal exports, nor a byte
@@ -40,14 +41,28 @@ impl<'a> Fields<'a> {
 
     /// Sets every column of the table that the record has a field for. Event time and identity are left alone.
     pub(super) fn fill(&self, row: &mut Row) -> Result<(), RowError> {
-        let table = row.table();
-        for column in table.stored().filter(|column| is_content(&column.name)) {
-            if let Some(value) = self.get(&[column.name.as_str()]) {
+        let columns = columns(row.table());
+        for (name, value) in &self.0 {
+            if let Some(column) = columns.get(name) {
                 set(row, &column.name, value)?;
             }
         }
         Ok(())
     }
+}
+
+/// The columns of a table that a record may fill, by name in small letters.
+pub(super) fn columns(table: &TableSpec) -> &'static HashMap<String, &'static ColumnSpec> {
+    static COLUMNS: LazyLock<HashMap<&'static str, HashMap<String, &'static ColumnSpec>>> =
+        LazyLock::new(|| {
+            let of_table = |table: &'static TableSpec| {
+                let content = table.stored().filter(|column| is_content(&column.name));
+                content.map(|column| (column.name.to_ascii_lowercase(), column)).collect()
+            };
+            tables().iter().map(|table| (table.name(), of_table(table))).collect()
+        });
+    static NONE: LazyLock<HashMap<String, &'static ColumnSpec>> = LazyLock::new(HashMap::new);
+    COLUMNS.get(table.name()).unwrap_or(&NONE)
 }
 
 /// Whether a column holds what the record says, not what Provost adds.
@@ -107,8 +122,7 @@ pub(super) fn instant(value: Option<&Value>, missing: &'static str) -> Result<Da
 
 /// Sets a column. A text in a `dynamic` column that is itself a JSON object or array is taken as what it says.
 pub(super) fn set(row: &mut Row, column: &str, value: &Value) -> Result<(), RowError> {
-    let dynamic =
-        row.table().column(column).is_some_and(|spec| spec.kind == provost_model::ColumnKind::Dynamic);
+    let dynamic = row.table().column(column).is_some_and(|spec| spec.kind == ColumnKind::Dynamic);
     match value {
         Value::String(text) if dynamic => row.set_json(column, &embedded(text)),
         value => row.set_json(column, value),

@@ -131,7 +131,7 @@ impl Sink for SentinelIngestion {
         let mut batches = Vec::new();
         let (mut start, mut bytes) = (0, 0);
         for (index, payload) in payloads.iter().enumerate() {
-            let length = self.row(payload).1.to_string().len() + 1;
+            let length = length(&self.row(payload).1) + 1;
             if bytes + length > CALL_BYTES && index > start {
                 batches.push(start..index);
                 (start, bytes) = (index, 0);
@@ -209,7 +209,10 @@ fn row(payload: &Payload, now: &str) -> Map<String, Value> {
     let mut limit = FIELD_BYTES;
     let mut fitted = fit(&row, limit);
     // Fields that each fit can be too much together.
-    while Value::Object(fitted.clone()).to_string().len() > CALL_BYTES - 1_000 && limit > 1_000 {
+    while fitted.iter().map(|(column, value)| column.len() + length(value) + 4).sum::<usize>()
+        > CALL_BYTES - 1_000
+        && limit > 1_000
+    {
         limit /= 2;
         fitted = fit(&row, limit);
     }
@@ -240,13 +243,9 @@ fn fit(row: &Map<String, Value>, limit: usize) -> Map<String, Value> {
     for (column, value) in row {
         let short = match value {
             Value::String(text) => (text.len() > limit).then(|| Value::String(beginning(text, limit))),
-            Value::Array(items) => {
-                (value.to_string().len() > limit).then(|| Value::Array(first_items(items, limit)))
-            }
-            other => {
-                let text = other.to_string();
-                (text.len() > limit).then(|| serde_json::json!({"truncated": beginning(&text, limit / 2)}))
-            }
+            Value::Array(items) => (length(value) > limit).then(|| Value::Array(first_items(items, limit))),
+            other => (length(other) > limit)
+                .then(|| serde_json::json!({"truncated": beginning(&other.to_string(), limit / 2)})),
         };
         if short.is_some() {
             cut.push(column.as_str());
@@ -265,10 +264,28 @@ fn beginning(text: &str, limit: usize) -> String {
 fn first_items(items: &[Value], limit: usize) -> Vec<Value> {
     let mut bytes = 2;
     let fits = |item: &&Value| {
-        bytes += item.to_string().len() + 1;
+        bytes += length(item) + 1;
         bytes <= limit
     };
     items.iter().take_while(fits).cloned().collect()
+}
+
+/// How long a value is as JSON, without writing it down.
+fn length(value: &Value) -> usize {
+    struct Count(usize);
+    impl Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting can't fail, and a value is always JSON.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
 }
 
 fn gzip(text: &[u8]) -> std::io::Result<Bytes> {

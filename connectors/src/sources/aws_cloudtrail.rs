@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_cloudtrail::Client;
+use aws_sdk_cloudtrail::operation::lookup_events::LookupEventsOutput;
 use aws_sdk_cloudtrail::types::Event;
 use aws_smithy_types::DateTime as SdkTime;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -60,17 +61,50 @@ impl AwsCloudtrail {
         Ok(parts)
     }
 
+    async fn part(&self, partition: &Partition) -> Result<(Account, String), SourceError> {
+        let part = self.parts().await?.into_iter().find(|(name, ..)| name == partition);
+        let (_, account, region) =
+            part.ok_or_else(|| SourceError::Config(format!("{SERVICE}: there is no partition {partition}")))?;
+        Ok((account, region))
+    }
+
     async fn client(&self, partition: &Partition) -> Result<Client, SourceError> {
         if let Some(client) = self.clients.lock().await.get(partition) {
             return Ok(client.clone());
         }
-        let part = self.parts().await?.into_iter().find(|(name, ..)| name == partition);
-        let (_, account, region) =
-            part.ok_or_else(|| SourceError::Config(format!("{SERVICE}: there is no partition {partition}")))?;
+        let (account, region) = self.part(partition).await?;
         let limit = LimitKey::new(LimitName::AwsCloudtrail, partition.0.as_str());
         let client = Client::new(&self.aws.sdk_config(&account, &region, SERVICE, Some(limit)).await);
         self.clients.lock().await.insert(partition.clone(), client.clone());
         Ok(client)
+    }
+
+    /// One page. A session that ended before its time is replaced once.
+    async fn page(
+        &self,
+        partition: &Partition,
+        (start, end): (i64, i64),
+        token: Option<&str>,
+    ) -> Result<LookupEventsOutput, SourceError> {
+        let mut fresh = false;
+        loop {
+            let request = self.client(partition).await?.lookup_events();
+            let page = request
+                .start_time(SdkTime::from_secs(start))
+                .end_time(SdkTime::from_secs(end))
+                .max_results(50)
+                .set_next_token(token.map(str::to_owned))
+                .send()
+                .await;
+            match page.map_err(|error| failure(SERVICE, error, REMEDY)) {
+                Err(SourceError::Unauthenticated { .. }) if !fresh => {
+                    fresh = true;
+                    self.clients.lock().await.remove(partition);
+                    self.aws.forget_session(&self.part(partition).await?.0).await;
+                }
+                page => return page,
+            }
+        }
     }
 
     async fn read(
@@ -80,20 +114,13 @@ impl AwsCloudtrail {
         out: &mut dyn RowSink,
     ) -> Result<u64, SourceError> {
         within_retention(SERVICE, window, RETENTION, self.clock.now())?;
-        let Some((start, end)) = inclusive_seconds(window) else { return Ok(0) };
-        let client = self.client(partition).await?;
-        // Pages are newest first: with an open end, events that happen meanwhile would shift them. All parameters stay
-        // the same from page to page, else the token is refused.
-        let first = client
-            .lookup_events()
-            .start_time(SdkTime::from_secs(start))
-            .end_time(SdkTime::from_secs(end))
-            .max_results(50);
+        let Some(seconds) = inclusive_seconds(window) else { return Ok(0) };
         let mut records = 0;
         let mut token: Option<String> = None;
         loop {
-            let page = first.clone().set_next_token(token.clone()).send().await;
-            let page = page.map_err(|error| failure(SERVICE, error, REMEDY))?;
+            // Pages are newest first: with an open end, events that happen meanwhile would shift them. All parameters
+            // stay the same from page to page, else the token is refused.
+            let page = self.page(partition, seconds, token.as_deref()).await?;
             for event in page.events() {
                 records += 1;
                 let record = record(event);
@@ -117,15 +144,8 @@ impl AwsCloudtrail {
     async fn check_part(&self, partition: &Partition) -> Check {
         let now = self.clock.now();
         let tried = async {
-            let client = self.client(partition).await?;
-            let page = client
-                .lookup_events()
-                .start_time(SdkTime::from_secs((now - TimeDelta::minutes(30)).timestamp()))
-                .end_time(SdkTime::from_secs(now.timestamp()))
-                .max_results(1)
-                .send()
-                .await
-                .map_err(|error| failure(SERVICE, error, REMEDY))?;
+            let seconds = ((now - TimeDelta::minutes(30)).timestamp(), now.timestamp());
+            let page = self.page(partition, seconds, None).await?;
             let seen = if page.events().is_empty() { "no event" } else { "events" };
             Ok(format!("LookupEvents answers; {seen} in the last half hour"))
         };

@@ -75,11 +75,10 @@ impl AwsCost {
         let account = self.accounts().await?.into_iter().find(|account| account.id == partition.0);
         let account = account
             .ok_or_else(|| SourceError::Config(format!("{SERVICE}: there is no partition {partition}")))?;
-        let client = self.client(&account).await;
         let mut records = 0;
         let mut token = None;
         loop {
-            let page = self.page(&client, &account, window, token.clone()).await?;
+            let page = self.page(&account, window, token.clone()).await?;
             for day in page.results_by_time() {
                 records += self.give_day(&account, day, out).await?;
             }
@@ -100,7 +99,6 @@ impl AwsCost {
     /// One page. The SDK must not repeat a request by itself here: each try is paid for.
     async fn page(
         &self,
-        client: &Client,
         account: &Account,
         window: Window,
         token: Option<String>,
@@ -108,23 +106,34 @@ impl AwsCost {
         let days = interval(window).map_err(SourceError::Config)?;
         let group =
             |key: &str| GroupDefinition::builder().r#type(GroupDefinitionType::Dimension).key(key).build();
-        let request = client
-            .get_cost_and_usage()
-            .time_period(days)
-            .granularity(Granularity::Daily)
-            .metrics(METRIC)
-            .group_by(group("LINKED_ACCOUNT"))
-            .group_by(group("SERVICE"))
-            .set_next_page_token(token);
+        let request = |client: &Client| {
+            client
+                .get_cost_and_usage()
+                .time_period(days.clone())
+                .granularity(Granularity::Daily)
+                .metrics(METRIC)
+                .group_by(group("LINKED_ACCOUNT"))
+                .group_by(group("SERVICE"))
+                .set_next_page_token(token.clone())
+        };
         let retry = self.http.retry();
+        let mut client = self.client(account).await;
+        let mut fresh = false;
         let mut waited = Duration::ZERO;
         let mut tries = 1;
         loop {
             self.spend(account).await?;
-            let error = match request.clone().send().await {
+            let error = match request(&client).send().await {
                 Ok(page) => return Ok(page),
                 Err(error) => failure(SERVICE, error, REMEDY),
             };
+            // A session that ended before its time is replaced once.
+            if matches!(error, SourceError::Unauthenticated { .. }) && !fresh {
+                fresh = true;
+                self.aws.forget_session(account).await;
+                client = self.client(account).await;
+                continue;
+            }
             let may_pass = matches!(
                 error,
                 SourceError::Incomplete { .. }
@@ -227,8 +236,7 @@ impl Source for AwsCost {
             let tried = async {
                 let window = Window::new(today - TimeDelta::days(2), today - TimeDelta::days(1))
                     .ok_or_else(|| SourceError::Config("the clock is out of range".to_owned()))?;
-                let client = self.client(&account).await;
-                let page = self.page(&client, &account, window, None).await?;
+                let page = self.page(&account, window, None).await?;
                 let charges: usize = page.results_by_time().iter().map(|day| day.groups().len()).sum();
                 Ok(format!(
                     "GetCostAndUsage answers; {charges} charges the day before yesterday (USD 0.01 spent)"

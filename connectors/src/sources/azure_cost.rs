@@ -1,7 +1,7 @@
 //! Daily charges of Azure by the Cost Management query API, per subscription.
 
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 use http::{HeaderValue, Method, StatusCode};
 use provost_model::{Partition, Row, RowError, TableSpec, Window};
 use serde::Deserialize;
@@ -10,12 +10,12 @@ use url::Url;
 
 use super::reading::{check, give, subscriptions, table, within_retention};
 use crate::api::Api;
-use crate::azure::{AzureContext, Endpoint};
+use crate::azure::Endpoint;
 use crate::clock::Clock;
 use crate::config::AzureCostConfig;
 use crate::connectors::Connectors;
 use crate::http::Request;
-use crate::limit::{LimitKey, LimitName};
+use crate::limit::{LimitKey, LimitName, Turn};
 use crate::meter::counted;
 use crate::records::DailyCharge;
 use crate::source::{Check, Pace, Pulled, RowSink, Source, SourceError};
@@ -30,7 +30,7 @@ const RETENTION: TimeDelta = TimeDelta::days(395);
 pub(super) struct AzureCost {
     table: &'static TableSpec,
     api: Api,
-    azure: AzureContext,
+    tenant: String,
     clock: Clock,
     subscriptions: Vec<String>,
 }
@@ -62,19 +62,20 @@ impl AzureCost {
         Ok(Self {
             table: table("Costs")?,
             api: azure.api(SERVICE, Endpoint::ResourceManager, remedy.to_owned())?,
-            azure: azure.clone(),
+            tenant: azure.tenant().to_owned(),
             clock: connectors.clock.clone(),
             subscriptions: subscriptions(&config.subscriptions)?,
         })
     }
 
     /// A page; `None` where there is no data at all. Next links are asked like the first page, with the same body.
-    async fn page(&self, url: Url, body: &Value) -> Result<Option<Table>, SourceError> {
+    async fn page(&self, url: Url, window: Window) -> Result<Option<Table>, SourceError> {
+        let units = months(window);
         let request = Request::for_json(SERVICE, Method::POST, url)
-            .json(body)
+            .json(&query(window))
             // Callers without a name of their own share one limit with all the others.
             .header("clienttype", HeaderValue::from_static("provost"))
-            .limit(LimitKey::new(LimitName::AzureCost, self.azure.tenant()));
+            .limit(Turn { key: LimitKey::new(LimitName::AzureCost, self.tenant.as_str()), units });
         let response = self.api.success(self.api.send(request).await?)?;
         if response.status == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -94,11 +95,10 @@ impl AzureCost {
         out: &mut dyn RowSink,
     ) -> Result<u64, SourceError> {
         within_retention(SERVICE, window, RETENTION, self.clock.now())?;
-        let body = query(window);
         let mut records = 0;
         let mut url = self.first_page(&partition.0)?;
         loop {
-            let Some(page) = self.page(url.clone(), &body).await? else { return Ok(records) };
+            let Some(page) = self.page(url.clone(), window).await? else { return Ok(records) };
             for cells in &page.rows {
                 records += 1;
                 let record: Value = page
@@ -160,7 +160,7 @@ impl Source for AzureCost {
             let tried = async {
                 let window = Window::new(today - TimeDelta::days(2), today - TimeDelta::days(1))
                     .ok_or_else(|| SourceError::Config("the clock is out of range".to_owned()))?;
-                let page = self.page(self.first_page(subscription)?, &query(window)).await?;
+                let page = self.page(self.first_page(subscription)?, window).await?;
                 let rows = page.map_or(0, |page| page.rows.len());
                 Ok(format!("the query API answers; {rows} charges the day before yesterday"))
             };
@@ -187,6 +187,13 @@ fn query(window: Window) -> Value {
             ],
         },
     })
+}
+
+/// The calendar months that a window touches; each is a unit of the quota.
+fn months(window: Window) -> u32 {
+    let last = window.to() - TimeDelta::nanoseconds(1);
+    let months = |time: DateTime<Utc>| time.year() * 12 + time.month0() as i32;
+    u32::try_from(months(last) - months(window.from()) + 1).unwrap_or(1)
 }
 
 /// The names under which agreements give the sum.
