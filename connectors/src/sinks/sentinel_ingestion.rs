@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use provost_model::EventId;
 use serde_json::{Map, Value};
 
-use super::failed;
+use super::{failed, not_there};
 use crate::api::Api;
 use crate::azure::Endpoint;
 use crate::clock::Clock;
@@ -30,6 +30,9 @@ const API_VERSION: &str = "2023-01-01";
 const CALL_BYTES: usize = 900_000;
 /// A field holds 64 KB.
 const FIELD_BYTES: usize = 64_000;
+
+const WRONG_PLACE: &str =
+    "check endpoint, rule_id (the immutable id, dcr-…) and the streams that the rule declares";
 
 /// The sink. **At least once**, under ids that stay the same.
 #[derive(Debug)]
@@ -84,6 +87,9 @@ impl SentinelIngestion {
                 let (first, second) = rows.split_at(rows.len() / 2);
                 parts.extend([second, first]);
                 continue;
+            }
+            if response.status == StatusCode::NOT_FOUND || response.says("InvalidStream") {
+                return Err(not_there(&self.name, &response, WRONG_PLACE));
             }
             self.api.success(response).map_err(|error| failed(&self.name, error))?;
         }
@@ -171,10 +177,7 @@ impl Sink for SentinelIngestion {
                 Err(error) => {
                     let remedy = match &error {
                         SourceError::Denied { remedy, .. } => Some(remedy.clone()),
-                        SourceError::Refused { .. } => Some(
-                            "check endpoint, rule_id (the immutable id, dcr-…) and the streams that the rule declares"
-                                .to_owned(),
-                        ),
+                        SourceError::Refused { .. } => Some(WRONG_PLACE.to_owned()),
                         _ => None,
                     };
                     Check { name, status: CheckStatus::Failed, detail: error.to_string(), remedy }

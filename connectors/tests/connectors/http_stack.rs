@@ -131,3 +131,39 @@ async fn a_server_that_nobody_vouches_for_gets_nothing() {
     assert!(error.to_string().contains("certificate"), "{error}");
     assert!(server.tokens().is_empty());
 }
+
+#[tokio::test]
+async fn requests_go_through_the_proxy_but_not_those_to_the_machine_itself() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let server = Server::start(|_, _| Answer::json(&json!({"value": []}))).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let proxy = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut line = vec![0; 512];
+        let length = stream.read(&mut line).await.expect("a request");
+        stream.write_all(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n").await.expect("answered");
+        String::from_utf8_lossy(&line[..length]).into_owned()
+    });
+    let config = HttpConfig { proxy: Some(proxy.parse().expect("a URL")), attempts: 1, ..http(&server) };
+    pull(&*source(&connectors_with(&server, &config, &AwsConfig::default())), hour())
+        .await
+        .0
+        .expect("direct");
+
+    let mut azure = crate::fixtures::azure(&server);
+    azure.endpoints.authority = None;
+    let connectors = Connectors::with_secrets(
+        &config,
+        Some(&azure),
+        None,
+        provost_connectors::Clock::fixed(crate::fixtures::now()),
+        &crate::fixtures::secrets(),
+    );
+    let error =
+        pull(&*source(&connectors.expect("good settings")), hour()).await.0.expect_err("the proxy refuses");
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
+    let asked = asked.await.expect("asked");
+    assert!(asked.starts_with("CONNECT login.microsoftonline.com:443 "), "{asked}");
+}

@@ -91,7 +91,9 @@ async fn read_all(setting: &Setting) -> BTreeMap<String, BTreeSet<String>> {
             0 => (start, end),
             _ => (end - TimeDelta::days(9), end - TimeDelta::days(1)),
         };
+        let started = std::time::Instant::now();
         all.insert(name.clone(), read(&*source, from, to).await);
+        println!("{name}: {:.1} s", started.elapsed().as_secs_f64());
     }
     all
 }

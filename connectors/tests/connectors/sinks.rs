@@ -159,7 +159,7 @@ async fn a_call_that_is_too_large_after_all_is_halved() {
 #[tokio::test]
 async fn what_a_delivery_fails_of_decides_whether_it_is_tried_again() {
     for (status, expected) in
-        [(403, "denied"), (404, "refused"), (429, "later"), (503, "later"), (400, "refused")]
+        [(403, "denied"), (404, "denied"), (429, "later"), (503, "later"), (400, "refused")]
     {
         let server =
             Server::start(move |_, _| Answer::status(status).body(r#"{"error":{"code":"X","message":"m"}}"#))
