@@ -1,2 +1,7 @@
-//! Provost.
-fn main() {}
+//! The command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    provost::cli::main()
+}

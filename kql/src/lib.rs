@@ -1,1 +1,27 @@
 //! KQL on DataFusion: lexer, parser, binder, planner, functions, diagnostics.
+
+// The binder comes next; until then much waits unused.
+#![allow(dead_code, unused_imports)]
+
+pub mod ast;
+mod binder;
+mod catalog;
+mod diagnostics;
+mod engine;
+mod error;
+mod format;
+mod functions;
+mod json;
+mod lexer;
+mod parser;
+mod time;
+mod types;
+mod value;
+
+pub use catalog::{Catalog, CatalogError, MemoryCatalog, Table};
+pub use diagnostics::{Diagnostic, Diagnostics, Span};
+pub use engine::{Engine, EngineOptions, Prepared, QueryOptions, RenderHint, ResultSet};
+pub use error::QueryError;
+pub use format::{export_batch, json_value, text_value};
+pub use parser::{MAX_DEPTH, MAX_QUERY_BYTES, parse};
+pub use types::{Column, KqlType, Scalar};

@@ -79,8 +79,11 @@ pub fn cloudtrail(record: &Value) -> Result<Row, RowError> {
 fn event_row(event: &Value) -> Result<Row, RowError> {
     object(event)?;
     let time = instant(at(event, &["eventTime"]).or_else(|| at(event, &["@timestamp"])), "eventTime")?;
-    if at(event, &["eventName"]).is_none() {
-        return Err(RowError::Missing("eventName"));
+    // Every event has these two; what lacks one only speaks of events.
+    for field in ["eventName", "eventSource"] {
+        if at(event, &[field]).is_none() {
+            return Err(RowError::Missing(field));
+        }
     }
     let id = text_at(event, &["eventID"]).map_or_else(|| content_id(event), EventId::native);
     let mut row = Row::new(table("AWSCloudTrail")?, time, id);

@@ -89,7 +89,7 @@ fn cloudtrail_events_of_other_shapes_are_read_and_what_is_no_event_is_refused_wi
     expect(cloudtrail(&shipped), &[("TimeGenerated", "2026-03-01T10:15:00Z")]);
 
     let opened = json!({
-        "eventTime": "2026-03-01T10:15:00Z", "eventName": "AuthorizeSecurityGroupIngress", "eventID": "e",
+        "eventTime": "2026-03-01T10:15:00Z", "eventName": "AuthorizeSecurityGroupIngress", "eventSource": "ec2.amazonaws.com", "eventID": "e",
         "requestParameters": {"groupId": "sg-1", "ipPermissions": {"items": [
             {"ipProtocol": "tcp", "fromPort": 22, "toPort": 23, "ipRanges": {"items": [{"cidrIp": "0.0.0.0/0"}]}}]}}
     });

@@ -1,0 +1,254 @@
+//! Scalar functions: one registry, from which binding, documentation and completion are served.
+
+mod conditional;
+mod conversion;
+pub(crate) mod convert;
+mod datetime;
+mod dynamic;
+mod encoding;
+mod ip;
+pub(crate) mod kernel;
+mod math;
+mod regex;
+mod special;
+mod string;
+mod text;
+pub(crate) mod text_match;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use datafusion::logical_expr::Expr;
+
+pub(crate) use kernel::{Kernel, Row};
+
+use crate::types::KqlType;
+use crate::value::Value;
+
+/// An expression and its KQL type, which Arrow's type alone does not tell.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Typed {
+    pub(crate) expr: Expr,
+    pub(crate) kind: KqlType,
+}
+
+impl Typed {
+    pub(crate) fn new(expr: Expr, kind: KqlType) -> Self {
+        Typed { expr, kind }
+    }
+
+    pub(crate) fn literal(value: Value<'_>, kind: KqlType) -> Self {
+        Typed { expr: Expr::Literal(value.into_scalar(kind), None), kind }
+    }
+
+    pub(crate) fn null(kind: KqlType) -> Self {
+        Typed::literal(Value::Null, kind)
+    }
+
+    /// The value, where it is a constant.
+    pub(crate) fn constant(&self) -> Option<Value<'static>> {
+        let Expr::Literal(scalar, _) = &self.expr else { return None };
+        let array = scalar.to_array().ok()?;
+        let cells = crate::value::Cells::new(array.as_ref()).ok()?;
+        Some(cells.get(0).into_owned())
+    }
+
+    /// The text, where it is a constant one.
+    pub(crate) fn constant_text(&self) -> Option<String> {
+        match self.constant()? {
+            Value::Text(text) if self.kind == KqlType::Dynamic => match crate::json::parse(&text) {
+                serde_json::Value::String(text) => Some(text),
+                _ => None,
+            },
+            Value::Text(text) => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A function's work on one row.
+pub(crate) type Eval = for<'a> fn(&Row<'a>) -> Value<'a>;
+
+/// How a call becomes an expression.
+#[derive(Clone, Copy)]
+pub(crate) enum Binding {
+    /// Row by row.
+    Eval(Eval),
+    /// By putting other expressions together; the arguments are already of the parameters' types.
+    Build(fn(Vec<Typed>) -> Result<Typed, String>),
+    /// By the binder, which knows what the function needs beside its arguments.
+    Special,
+}
+
+/// A scalar function.
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    /// `(a: string, [b: long], ...) -> type`.
+    pub(crate) signature: Signature,
+    pub(crate) written: &'static str,
+    pub(crate) about: &'static str,
+    /// An expression, and the text of its value.
+    pub(crate) example: (&'static str, &'static str),
+    pub(crate) binding: Binding,
+    pub(crate) aliases: &'static [&'static str],
+}
+
+/// What a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParamKind {
+    /// This type, or what converts to it without loss.
+    Of(KqlType),
+    /// Any type, as it comes.
+    Any,
+    /// A number, a timespan or a datetime, as it comes.
+    Number,
+}
+
+/// A function's parameters and result, read from the text that the documentation shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signature {
+    pub(crate) params: Vec<(String, ParamKind)>,
+    pub(crate) required: usize,
+    /// Further arguments like the last parameter.
+    pub(crate) variadic: bool,
+    /// `None`: that of the first argument.
+    pub(crate) returns: Option<KqlType>,
+}
+
+impl Signature {
+    fn parse(text: &str) -> Signature {
+        let (params, returns) = text.rsplit_once("->").unwrap_or((text, "dynamic"));
+        let params = params.trim().trim_start_matches('(').trim_end_matches(')');
+        let mut signature = Signature {
+            params: Vec::new(),
+            required: 0,
+            variadic: false,
+            returns: KqlType::from_name(returns.trim()),
+        };
+        for param in params.split(',').map(str::trim).filter(|param| !param.is_empty()) {
+            if param == "..." {
+                signature.variadic = true;
+                continue;
+            }
+            let optional = param.starts_with('[');
+            let param = param.trim_matches(['[', ']']);
+            let (name, kind) = param.split_once(':').unwrap_or((param, "any"));
+            let kind = match kind.trim() {
+                "any" => ParamKind::Any,
+                "number" => ParamKind::Number,
+                kind => KqlType::from_name(kind).map_or(ParamKind::Any, ParamKind::Of),
+            };
+            signature.params.push((name.trim().to_owned(), kind));
+            if !optional {
+                signature.required += 1;
+            }
+        }
+        signature
+    }
+
+    /// What the argument at a place has to be.
+    pub(crate) fn param(&self, index: usize) -> Option<ParamKind> {
+        match self.params.get(index) {
+            Some((_, kind)) => Some(*kind),
+            None if self.variadic => self.params.last().map(|(_, kind)| *kind),
+            None => None,
+        }
+    }
+}
+
+/// A function that works row by row.
+fn eval(
+    name: &'static str,
+    signature: &'static str,
+    about: &'static str,
+    example: (&'static str, &'static str),
+    eval: Eval,
+) -> Function {
+    function(name, signature, about, example, Binding::Eval(eval))
+}
+
+/// A function made of other expressions.
+fn build(
+    name: &'static str,
+    signature: &'static str,
+    about: &'static str,
+    example: (&'static str, &'static str),
+    build: fn(Vec<Typed>) -> Result<Typed, String>,
+) -> Function {
+    function(name, signature, about, example, Binding::Build(build))
+}
+
+/// A function that the binder binds.
+fn special(
+    name: &'static str,
+    signature: &'static str,
+    about: &'static str,
+    example: (&'static str, &'static str),
+) -> Function {
+    function(name, signature, about, example, Binding::Special)
+}
+
+fn function(
+    name: &'static str,
+    written: &'static str,
+    about: &'static str,
+    example: (&'static str, &'static str),
+    binding: Binding,
+) -> Function {
+    Function { name, signature: Signature::parse(written), written, about, example, binding, aliases: &[] }
+}
+
+impl Function {
+    fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+}
+
+/// A subject of the registry: its title in the documentation, and its functions.
+type Subject = (&'static str, fn() -> Vec<Function>);
+
+const SUBJECTS: &[Subject] = &[
+    ("Strings", string::functions),
+    ("Text and patterns", text::functions),
+    ("Regular expressions", regex::functions),
+    ("Conversion", conversion::functions),
+    ("Conditions", conditional::functions),
+    ("Date and time", datetime::functions),
+    ("Mathematics", math::functions),
+    ("Dynamic values", dynamic::functions),
+    ("IP addresses", ip::functions),
+    ("Encoding and hashing", encoding::functions),
+    ("Query context", special::functions),
+];
+
+static REGISTRY: LazyLock<Vec<(&'static str, Vec<Function>)>> =
+    LazyLock::new(|| SUBJECTS.iter().map(|(title, functions)| (*title, functions())).collect());
+
+static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::new(|| {
+    let mut map = BTreeMap::new();
+    for (_, functions) in REGISTRY.iter() {
+        for function in functions {
+            map.insert(function.name, function);
+            for alias in function.aliases {
+                map.insert(*alias, function);
+            }
+        }
+    }
+    map
+});
+
+/// The function of that name.
+pub(crate) fn lookup(name: &str) -> Option<&'static Function> {
+    BY_NAME.get(name).copied()
+}
+
+/// The names of all scalar functions.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    BY_NAME.keys().copied()
+}
+
+/// All scalar functions by subject.
+pub(crate) fn subjects() -> &'static [(&'static str, Vec<Function>)] {
+    &REGISTRY
+}
