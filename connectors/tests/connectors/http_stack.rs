@@ -167,3 +167,40 @@ async fn requests_go_through_the_proxy_but_not_those_to_the_machine_itself() {
     let asked = asked.await.expect("asked");
     assert!(asked.starts_with("CONNECT login.microsoftonline.com:443 "), "{asked}");
 }
+
+#[tokio::test]
+async fn when_one_request_is_throttled_the_others_of_its_owner_wait_too() {
+    let server = Server::start(|_, count| match count {
+        0 => Answer::status(429).header("retry-after", "1"),
+        _ => Answer::json(&json!({"value": []})),
+    })
+    .await;
+    let source = source(&connectors(&server));
+    let first = tokio::spawn({
+        let source = std::sync::Arc::clone(&source);
+        async move { pull(&*source, hour()).await.0 }
+    });
+    while server.asked().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let started = Instant::now();
+    pull(&*source, hour()).await.0.expect("later");
+    assert!(started.elapsed() >= Duration::from_millis(700), "{:?}", started.elapsed());
+    first.await.expect("no panic").expect("at the second try");
+}
+
+#[tokio::test]
+async fn a_pull_that_is_dropped_leaves_nothing_that_holds_up_the_next() {
+    let server = Server::start(|_, count| match count {
+        0 => Answer::status(200).after(Duration::from_secs(30)),
+        _ => Answer::json(&json!({"value": []})),
+    })
+    .await;
+    let source = source(&connectors(&server));
+    let dropped = tokio::time::timeout(Duration::from_millis(300), pull(&*source, hour())).await;
+    assert!(dropped.is_err(), "it was still waiting");
+    let started = Instant::now();
+    pull(&*source, hour()).await.0.expect("read");
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
