@@ -153,6 +153,9 @@ impl SentinelIncidents {
             properties["classification"] = "Undetermined".into();
             properties["classificationComment"] = format!("It went into incident {other}.").into();
         }
+        if properties["status"] == "Closed" && properties.get("classification").is_none() {
+            properties["classification"] = "Undetermined".into();
+        }
         let same = |(name, value): (&String, &Value)| {
             there.and_then(|there| there.get(name)).is_some_and(|old| alike(old, value))
         };
