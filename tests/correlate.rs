@@ -238,7 +238,7 @@ async fn a_chain_across_two_clouds_and_the_network_is_one_incident() {
 async fn an_address_that_everyone_has_joins_no_strangers() {
     let mut lake = Lake::default();
     for person in 0..30 {
-        lake.row("SigninLogs", f64::from(person), json!({ "UserPrincipalName": format!("p{person}@contoso.example"), "IPAddress": "192.0.2.1", "ResultType": "0" }));
+        lake.row("SigninLogs", -f64::from(person), json!({ "UserPrincipalName": format!("p{person}@contoso.example"), "IPAddress": "192.0.2.1", "ResultType": "0" }));
     }
     let findings = [
         finding(
