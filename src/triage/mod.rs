@@ -135,30 +135,27 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn answer(&mut self, playbook: &Playbook, question: &Question, criterion: bool) -> TriageAnswer {
-        let mut sentences = Vec::new();
+        // What was found comes first, what was not next, what could not be asked last.
+        let (mut found_some, mut found_none, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
         let mut evidence = Vec::new();
         let mut rows = 0;
-        let mut said_no = false;
         for ask in &question.queries {
             match self.ask(ask).await {
                 Said::Rows { text, rows: found, cut } => {
                     rows += found.len();
-                    sentences.push(if cut { format!("{text} (and more)") } else { text });
+                    found_some.push(if cut { format!("{text} (and more)") } else { text });
                     evidence.extend(found.into_iter().take(self.options.evidence));
                 }
-                Said::Nothing { text } => {
-                    said_no = true;
-                    sentences.push(text);
-                }
-                Said::CannotSay { reason } => sentences.push(reason),
+                Said::Nothing { text } => found_none.push(text),
+                Said::CannotSay { reason } => unanswered.push(reason),
             }
         }
         // A criterion that no query could decide is neither met nor unmet.
-        let decided = rows > 0 || said_no;
+        let decided = rows > 0 || !found_none.is_empty();
         TriageAnswer {
             playbook: playbook.technique.clone(),
             question: question.ask.clone(),
-            answer: sentences.join(" "),
+            answer: [found_some, found_none, unanswered].concat().join(" "),
             met: (criterion && decided).then_some(rows > 0),
             rows,
             evidence,
