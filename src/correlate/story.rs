@@ -30,7 +30,6 @@ pub(super) fn title(incident: &Incident, members: &[&Finding]) -> String {
         told.push(finding.family);
         let of = |kind| entities(members, finding.family, kind);
         let clause = match finding.family {
-            Family::Provisioning if contacted.is_some() => continue,
             Family::Network if contacted.is_some() => continue,
             Family::Account => with("unusual account activity", "of", &of(EntityKind::Principal)),
             Family::Billing => with("unexpected cost", "in account", &of(EntityKind::Account)),
@@ -46,15 +45,12 @@ pub(super) fn title(incident: &Incident, members: &[&Finding]) -> String {
                 let hosts = with("unusual connections", "of", &of(EntityKind::Host));
                 with(&hosts, "to", &destination(members))
             }
-            Family::Provisioning => created(members),
+            Family::Provisioning => match &contacted {
+                Some(hosts) => format!("{} contacted by {hosts}", created(members)),
+                None => created(members),
+            },
         };
         clauses.push(clause);
-    }
-    if let Some(hosts) = contacted {
-        let story = format!("{} contacted by {hosts}", created(members));
-        // Where account activity came first, it is told first.
-        let first = usize::from(members.first().is_some_and(|finding| finding.family == Family::Account));
-        clauses.insert(first.min(clauses.len()), story);
     }
     let line = clauses.join(", then ");
     let mut letters = line.chars();
@@ -129,12 +125,15 @@ fn entities(members: &[&Finding], family: Family, kind: EntityKind) -> String {
     list_of(NAMED_IN_TITLE, named.into_iter().map(|(entity, _)| short(entity)))
 }
 
-/// `arn:aws:iam::1111:user/ann` is ann to a reader of a title.
+/// To a reader of a title `arn:aws:iam::1111:user/ann` is ann, and of a GUID the beginning is enough.
 fn short(entity: &Entity) -> String {
     let value = entity.value();
     match entity.kind() {
         EntityKind::Principal if value.starts_with("arn:") => {
             value.rsplit(['/', ':']).next().unwrap_or(value).to_owned()
+        }
+        EntityKind::Account | EntityKind::Principal if Uuid::try_parse(value).is_ok() => {
+            format!("{}…", value.split('-').next().unwrap_or(value))
         }
         _ => plain(&value.into()),
     }
