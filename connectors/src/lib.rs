@@ -4,8 +4,29 @@
 //! overlap, dedupe, checkpoints and the outbox belong to the program; timeouts, retries, rate limits, credentials
 //! and redaction belong to the HTTP stack here.
 
+mod api;
+mod aws;
+mod azure;
+mod budget;
+mod clock;
+pub mod config;
+mod connectors;
+mod http;
+mod limit;
+mod meter;
+pub mod records;
+mod redact;
+mod retry;
+mod secrets;
 mod sink;
+mod sinks;
 mod source;
+mod sources;
 
+pub use budget::{Budget, BudgetError};
+pub use clock::Clock;
+pub use connectors::Connectors;
+pub use meter::RequestCounts;
+pub use secrets::{AwsKeys, Secrets};
 pub use sink::{Payload, Sink, SinkError};
 pub use source::{Check, CheckStatus, Pace, Pulled, RowSink, Source, SourceError};

@@ -67,4 +67,7 @@ pub enum SinkError {
         /// What it said.
         message: String,
     },
+    /// Wrong settings.
+    #[error("{0}")]
+    Config(String),
 }

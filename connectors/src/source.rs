@@ -117,6 +117,14 @@ pub enum SourceError {
         /// What it said.
         message: String,
     },
+    /// No answer in time.
+    #[error("{service}: no answer in time: {message}")]
+    TimedOut {
+        /// The API.
+        service: &'static str,
+        /// The last error.
+        message: String,
+    },
     /// Not reachable, after all retries.
     #[error("{service}: not reachable: {message}")]
     Unreachable {

@@ -124,6 +124,11 @@ impl Watchlists {
         Ok(Self(lists))
     }
 
+    /// Adds one, in place of another of the same alias.
+    pub fn insert(&mut self, alias: String, list: Watchlist) {
+        self.0.insert(alias, list);
+    }
+
     /// The aliases.
     pub fn aliases(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

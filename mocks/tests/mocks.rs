@@ -1,0 +1,4 @@
+//! The scenario, and the clouds that serve it.
+
+mod clouds;
+mod scenario;

@@ -1,0 +1,200 @@
+//! Results as a table that fits the screen, as JSON for programs, or as CSV.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use provost_kql::{KqlType, ResultSet, json_value, text_value};
+use provost_model::inert;
+use serde_json::{Map, Value};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One array of objects, columns in order.
+    Json,
+    /// With a header line.
+    Csv,
+}
+
+/// Rows under named columns.
+#[derive(Debug, Clone, Default)]
+pub struct Sheet {
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Sheet {
+    /// An empty sheet.
+    pub fn new<const N: usize>(columns: [&str; N]) -> Self {
+        Self { columns: columns.map(str::to_owned).to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; as many cells as there are columns.
+    pub fn row<const N: usize>(&mut self, cells: [Value; N]) {
+        self.rows.push(cells.to_vec());
+    }
+
+    /// The same with these columns only.
+    pub fn only(&self, columns: &[&str]) -> Self {
+        let places: Vec<usize> =
+            columns.iter().filter_map(|name| self.columns.iter().position(|column| column == name)).collect();
+        let pick = |row: &Vec<Value>| places.iter().map(|&place| row[place].clone()).collect();
+        Self {
+            columns: places.iter().map(|&place| self.columns[place].clone()).collect(),
+            rows: self.rows.iter().map(pick).collect(),
+        }
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// Writes results in the format that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// The format.
+    pub format: Format,
+}
+
+impl Output {
+    /// Whether a person reads it: notes and headings are welcome.
+    pub fn for_people(self) -> bool {
+        self.format == Format::Table
+    }
+
+    /// A line for people; programs don't see it.
+    pub fn note(self, text: impl AsRef<str>) {
+        if self.for_people() {
+            self.line(text.as_ref());
+        }
+    }
+
+    fn line(self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        // A closed pipe ends the output, not the work.
+        let _ = writeln!(out, "{text}");
+    }
+
+    /// Writes a sheet.
+    pub fn sheet(self, sheet: &Sheet) -> std::io::Result<()> {
+        let text = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        match self.format {
+            Format::Json => {
+                let objects: Vec<Value> = sheet
+                    .rows
+                    .iter()
+                    .map(|row| {
+                        Value::Object(
+                            sheet.columns.iter().cloned().zip(row.iter().cloned()).collect::<Map<_, _>>(),
+                        )
+                    })
+                    .collect();
+                write_json(&objects)
+            }
+            Format::Csv => {
+                write_csv(&sheet.columns, sheet.rows.iter().map(|row| row.iter().map(text).collect()))
+            }
+            Format::Table => {
+                write_table(&sheet.columns, sheet.rows.iter().map(|row| row.iter().map(text).collect()))
+            }
+        }
+    }
+
+    /// Writes the result of a query.
+    pub fn result(self, result: &ResultSet) -> std::io::Result<()> {
+        let names: Vec<String> = result.columns.iter().map(|column| column.name.clone()).collect();
+        let texts = || {
+            result.batches.iter().flat_map(|batch| {
+                (0..batch.num_rows()).map(move |row| {
+                    batch
+                        .columns()
+                        .iter()
+                        .zip(&result.columns)
+                        .map(|(array, column)| text_value(array, row, column.kind))
+                        .collect::<Vec<String>>()
+                })
+            })
+        };
+        match self.format {
+            Format::Json => {
+                // Row by row: a large result is not built twice.
+                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+                out.write_all(b"[")?;
+                let mut first = true;
+                for batch in &result.batches {
+                    for row in 0..batch.num_rows() {
+                        out.write_all(if first { b"\n" } else { b",\n" })?;
+                        first = false;
+                        write_object(&mut out, result, batch.columns(), row)?;
+                    }
+                }
+                out.write_all(if first { b"]\n" } else { b"\n]\n" })?;
+                out.flush()
+            }
+            Format::Csv => write_csv(&names, texts()),
+            Format::Table => write_table(&names, texts()),
+        }
+    }
+}
+
+fn write_object(
+    out: &mut impl Write,
+    result: &ResultSet,
+    columns: &[arrow::array::ArrayRef],
+    row: usize,
+) -> std::io::Result<()> {
+    let cells = columns.iter().zip(&result.columns).map(|(array, column): (_, &provost_kql::Column)| {
+        let kind: KqlType = column.kind;
+        (column.name.clone(), json_value(array, row, kind))
+    });
+    let object: Map<String, Value> = cells.collect();
+    serde_json::to_writer(out, &object).map_err(Into::into)
+}
+
+fn write_json(objects: &[Value]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let text = serde_json::to_string_pretty(objects).map_err(std::io::Error::from)?;
+    writeln!(out, "{text}")
+}
+
+fn write_csv(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> std::io::Result<()> {
+    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
+    out.write_record(columns).map_err(std::io::Error::from)?;
+    for row in rows {
+        out.write_record(row.iter().map(|cell| inert::csv(cell))).map_err(std::io::Error::from)?;
+    }
+    out.flush()
+}
+
+/// The longest cell that a table shows whole.
+const LONGEST_CELL: usize = 300;
+
+fn write_table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> std::io::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        let width = std::env::var("COLUMNS").ok().and_then(|width| width.parse().ok()).unwrap_or(120);
+        table.set_width(width);
+    }
+    table.set_header(columns.iter().map(|name| inert::terminal(name)));
+    for row in rows {
+        table.add_row(row.iter().map(|cell| {
+            let shown = inert::terminal(cell);
+            match shown.char_indices().nth(LONGEST_CELL) {
+                Some((end, _)) => format!("{}…", &shown[..end]),
+                None => shown,
+            }
+        }));
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{table}")
+}

@@ -1,0 +1,137 @@
+//! The lake as KQL sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{ExprFunctionExt, col, lit};
+use provost_kql::{
+    Catalog, CatalogError, Column, Engine, KqlType, QueryError, QueryOptions, ResultSet, Table,
+};
+use provost_model::{ColumnKind, TableSpec, tables};
+
+use super::{Lake, LakeError, stored_schema};
+
+/// Behind the name of a table that shows only the latest version of each row: all versions.
+const HISTORY: &str = "History";
+
+/// The tables of a lake, and watchlists by alias.
+#[derive(Debug, Clone)]
+pub struct LakeCatalog {
+    lake: Arc<Lake>,
+    watchlists: Arc<BTreeMap<String, Table>>,
+}
+
+impl LakeCatalog {
+    /// The catalog of a lake.
+    pub fn new(lake: Arc<Lake>, watchlists: BTreeMap<String, Table>) -> Self {
+        Self { lake, watchlists: Arc::new(watchlists) }
+    }
+}
+
+#[async_trait]
+impl Catalog for LakeCatalog {
+    fn table_names(&self) -> Vec<String> {
+        let history = |spec: &TableSpec| spec.latest_by().map(|_| format!("{}{HISTORY}", spec.name()));
+        tables()
+            .iter()
+            .flat_map(|spec| std::iter::once(spec.name().to_owned()).chain(history(spec)))
+            .collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Table>, CatalogError> {
+        let (spec, all_versions) = match (tables().get(name), name.strip_suffix(HISTORY)) {
+            (Some(spec), _) => (spec, false),
+            (None, Some(base)) => match tables().get(base).filter(|spec| spec.latest_by().is_some()) {
+                Some(spec) => (spec, true),
+                None => return Ok(None),
+            },
+            (None, None) => return Ok(None),
+        };
+        let provider = self.lake.provider(spec, all_versions).await.map_err(CatalogError::new)?;
+        Ok(Some(Table { columns: columns_of(spec), provider }))
+    }
+
+    async fn watchlist(&self, alias: &str) -> Result<Option<Table>, CatalogError> {
+        Ok(self.watchlists.get(alias).cloned())
+    }
+}
+
+impl Lake {
+    /// The rows of a table at its newest version; no rows where nothing was ever written.
+    pub(super) async fn provider(
+        &self,
+        spec: &'static TableSpec,
+        all_versions: bool,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let fail = |error| self.engine_error(spec, "read", error);
+        let Some(table) = self.table(spec).await? else {
+            let empty = MemTable::try_new(stored_schema(spec), vec![Vec::new()]).map_err(fail)?;
+            return Ok(Arc::new(empty));
+        };
+        let provider = table.table_provider().await.map_err(fail)?;
+        let Some(key) = spec.latest_by().filter(|_| !all_versions) else {
+            return Ok(provider);
+        };
+        let quoted = |name: &str| col(format!("\"{name}\""));
+        let mut newest_first = vec![quoted(TableSpec::INGESTED_AT).sort(false, false)];
+        if spec.position("Version").is_some() {
+            newest_first.insert(0, quoted("Version").sort(false, false));
+        }
+        newest_first.push(quoted(TableSpec::EVENT_ID).sort(true, true));
+        let place = "_Place";
+        let latest = row_number()
+            .partition_by(vec![quoted(key)])
+            .order_by(newest_first)
+            .build()
+            .map(|place_expr| place_expr.alias(place));
+        let view = latest
+            .and_then(|latest| self.session.read_table(provider)?.window(vec![latest]))
+            .and_then(|frame| frame.filter(quoted(place).eq(lit(1_u64))))
+            .and_then(|frame| frame.drop_columns(&[format!("\"{place}\"").as_str()]))
+            .map_err(fail)?;
+        Ok(Arc::new(ViewTable::new(view.into_unoptimized_plan(), None)))
+    }
+}
+
+impl Lake {
+    /// How many rows a table has, all versions counted.
+    pub async fn count(&self, spec: &'static TableSpec) -> Result<u64, LakeError> {
+        let provider = self.provider(spec, true).await?;
+        let fail = |error| self.engine_error(spec, "count", error);
+        let rows = self.session.read_table(provider).map_err(fail)?.count().await.map_err(fail)?;
+        Ok(rows as u64)
+    }
+}
+
+/// Runs a query that the program itself asks of its own tables.
+pub(super) async fn ask(lake: &Arc<Lake>, query: &str) -> Result<ResultSet, QueryError> {
+    let catalog = Arc::new(LakeCatalog::new(Arc::clone(lake), BTreeMap::new()));
+    let engine =
+        Engine::new(provost_kql::EngineOptions { target_partitions: Some(1), ..Default::default() })?;
+    engine.prepare(catalog, query, &QueryOptions::default()).await?.collect().await
+}
+
+/// The columns of a table as KQL declares them.
+pub fn columns_of(spec: &TableSpec) -> Vec<Column> {
+    spec.columns()
+        .iter()
+        .map(|column| Column {
+            name: column.name.clone(),
+            kind: match column.kind {
+                ColumnKind::Bool => KqlType::Bool,
+                ColumnKind::Int => KqlType::Int,
+                ColumnKind::Long => KqlType::Long,
+                ColumnKind::Real => KqlType::Real,
+                ColumnKind::String => KqlType::String,
+                ColumnKind::Datetime => KqlType::Datetime,
+                ColumnKind::Dynamic => KqlType::Dynamic,
+            },
+            hidden: column.hidden(),
+            alias_of: column.alias_of.clone(),
+        })
+        .collect()
+}

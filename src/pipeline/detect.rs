@@ -1,0 +1,220 @@
+//! Detection over the lake: which rules are due at which steps, and their findings into `Findings`.
+//!
+//! The state of a rule is two application transactions in `Findings`: up to where it was evaluated, and when, so that
+//! rows taken in since then, however old their event time, bring the steps they touch up again.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use provost_kql::QueryOptions;
+use provost_model::{Finding, format_time, parse_time, tables};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::Pipeline;
+use crate::detect::{
+    Evaluator, KnownFindings, Limits, Rule, RuleOutcome, RuleStatus, Step, steps_due, steps_touched,
+};
+use crate::lake::{Lake, Progress, Run, RunStatus};
+
+/// What a run of the rules did.
+#[derive(Debug, Default)]
+pub struct DetectSummary {
+    /// How each rule fared.
+    pub rules: Vec<RuleOutcome>,
+    /// Findings seen for the first time.
+    pub new: usize,
+    /// Findings that have grown.
+    pub grown: usize,
+}
+
+impl DetectSummary {
+    /// The rules that could not be run, with the reason.
+    pub fn problems(&self) -> impl Iterator<Item = (&RuleOutcome, &str)> {
+        self.rules.iter().filter_map(|rule| match &rule.status {
+            RuleStatus::Ok => None,
+            RuleStatus::Refused(reason) | RuleStatus::Failed(reason) => Some((rule, reason.as_str())),
+        })
+    }
+}
+
+type Span = (DateTime<Utc>, DateTime<Utc>);
+
+impl Pipeline {
+    /// Runs every rule over what is new since it ran last. `progress` hears of each rule that is done.
+    pub async fn detect(
+        &self,
+        now: DateTime<Utc>,
+        mut progress: impl FnMut(&RuleOutcome),
+    ) -> anyhow::Result<DetectSummary> {
+        let limits = Limits { time: self.query_timeout, ..Limits::default() };
+        let evaluator = Evaluator::new(self.engine.clone(), self.catalog()).with_limits(limits);
+        let mut spans = Spans { pipeline: self, now, known: BTreeMap::new() };
+        let mut summary = DetectSummary::default();
+        let mut runs = Vec::new();
+        for rule in self.rules.iter().filter_map(|file| file.rule()) {
+            let state = self.rule_state(rule).await?;
+            let tables = self.tables_of(rule, now).await;
+            let mut steps = steps_due(rule, state.evaluated, now);
+            let mut ingested: Option<Span> = None;
+            for table in &tables {
+                ingested = joined(ingested, spans.since(table, state.seen).await?);
+            }
+            if let Some(span) = ingested {
+                steps.extend(steps_touched(rule, span, state.evaluated.unwrap_or(now)));
+            } else if state.evaluated.is_none() {
+                // Nothing to read and nothing known: the rule is up to date as it is.
+                steps.clear();
+            }
+            steps.sort();
+            steps.dedup();
+            let outcome = evaluator.evaluate(rule, &steps, self).await;
+            self.keep(rule, &outcome, &state, now).await?;
+            summary.new += outcome.findings.iter().filter(|finding| finding.version == 1).count();
+            summary.grown += outcome.findings.iter().filter(|finding| finding.version > 1).count();
+            if !steps.is_empty() || outcome.status != RuleStatus::Ok {
+                runs.push(run(&outcome, now));
+            }
+            progress(&outcome);
+            summary.rules.push(outcome);
+        }
+        self.lake.record(&runs, now).await?;
+        Ok(summary)
+    }
+
+    /// Binding says what a rule reads; a rule that does not bind reads nothing, and says why when it is evaluated.
+    async fn tables_of(&self, rule: &Rule, now: DateTime<Utc>) -> Vec<String> {
+        let options = QueryOptions { now, scalars: rule.scalars(), ..QueryOptions::default() };
+        let prepared = self.engine.prepare(self.catalog(), &rule.query, &options).await;
+        prepared.map(|prepared| prepared.tables().to_vec()).unwrap_or_default()
+    }
+
+    async fn rule_state(&self, rule: &Rule) -> anyhow::Result<RuleState> {
+        let spec = Lake::spec("Findings")?;
+        let name = format!("detect/{}", rule.id);
+        let position = self.lake.position(spec, &name).await?;
+        let seen = self.lake.position(spec, &format!("{name}#from")).await?;
+        let instant = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+        Ok(RuleState { name, position, evaluated: instant(position), seen: instant(seen) })
+    }
+
+    /// Findings and the rule's new state, in one commit. A rule that failed keeps its state and is tried again.
+    async fn keep(
+        &self,
+        rule: &Rule,
+        outcome: &RuleOutcome,
+        state: &RuleState,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<()> {
+        let spec = Lake::spec("Findings")?;
+        let moved = outcome.status == RuleStatus::Ok && !outcome.steps.is_empty();
+        let progress = moved.then(|| Progress {
+            name: state.name.clone(),
+            position: state.evaluated.map_or(now, |evaluated| evaluated.max(now)).timestamp_micros(),
+            expected: state.position,
+            from: Some(now.timestamp_micros()),
+        });
+        if progress.is_none() && outcome.findings.is_empty() {
+            return Ok(());
+        }
+        let rows = outcome.findings.iter().map(Finding::to_row);
+        self.lake.append_rows(spec, &format!("detect/{}", rule.id), now, rows, progress).await?;
+        Ok(())
+    }
+}
+
+struct RuleState {
+    name: String,
+    position: Option<i64>,
+    evaluated: Option<DateTime<Utc>>,
+    seen: Option<DateTime<Utc>>,
+}
+
+/// The event times of rows taken in since an instant, by table; each is asked once.
+struct Spans<'a> {
+    pipeline: &'a Pipeline,
+    now: DateTime<Utc>,
+    known: BTreeMap<(String, Option<DateTime<Utc>>), Option<Span>>,
+}
+
+impl Spans<'_> {
+    async fn since(&mut self, table: &str, seen: Option<DateTime<Utc>>) -> anyhow::Result<Option<Span>> {
+        let key = (table.to_owned(), seen);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        if tables().get(table).is_none() {
+            return Ok(None);
+        }
+        // Rows of the same instant as the last run may have come after it.
+        let filter = seen
+            .map(|seen| format!("| where ingestion_time() >= datetime({})", format_time(seen)))
+            .unwrap_or_default();
+        let query =
+            format!("{table} {filter} | summarize First = min(TimeGenerated), Last = max(TimeGenerated)");
+        let answer = self.pipeline.ask(&query, self.now).await?;
+        let instant = |row: &Map<String, Value>, name: &str| {
+            row.get(name)?.as_str().and_then(|text| parse_time(text).ok())
+        };
+        let span =
+            answer.objects().next().and_then(|row| Some((instant(&row, "First")?, instant(&row, "Last")?)));
+        self.known.insert(key, span);
+        Ok(span)
+    }
+}
+
+fn joined(one: Option<Span>, other: Option<Span>) -> Option<Span> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
+    }
+}
+
+#[async_trait]
+impl KnownFindings for Pipeline {
+    async fn latest(&self, ids: &[Uuid]) -> anyhow::Result<BTreeMap<Uuid, Finding>> {
+        let list: Vec<String> = ids.iter().map(|id| provost_model::inert::kql(&id.to_string())).collect();
+        let query = format!("Findings | where FindingId in ({})", list.join(", "));
+        let rows = self.ask(&query, Utc::now()).await?;
+        rows.objects()
+            .map(|row| {
+                let finding = Finding::from_row(row)?;
+                Ok((finding.id, finding))
+            })
+            .collect()
+    }
+}
+
+fn run(outcome: &RuleOutcome, now: DateTime<Utc>) -> Run {
+    let (status, error) = match &outcome.status {
+        RuleStatus::Ok => (RunStatus::Ok, None),
+        RuleStatus::Refused(reason) | RuleStatus::Failed(reason) => (RunStatus::Failed, Some(reason.clone())),
+    };
+    let mut detail = Map::new();
+    detail.insert("Steps".to_owned(), outcome.steps.len().into());
+    detail.insert(
+        "Milliseconds".to_owned(),
+        u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX).into(),
+    );
+    detail.insert("Tables".to_owned(), outcome.tables.clone().into());
+    let first = outcome.steps.iter().map(|step: &Step| step.from).min();
+    let last = outcome.steps.iter().map(|step| step.end).max();
+    Run {
+        job: outcome.rule_id.clone(),
+        stage: "detect",
+        partition: String::new(),
+        table: "Findings".to_owned(),
+        window: first.zip(last).and_then(|(first, last)| provost_model::Window::new(first, last)),
+        status,
+        started: now - TimeDelta::from_std(outcome.duration).unwrap_or_default(),
+        finished: now,
+        read: outcome.rows as u64,
+        written: outcome.findings.len() as u64,
+        duplicate: 0,
+        rejected: 0,
+        requests: 0,
+        error,
+        detail,
+    }
+}

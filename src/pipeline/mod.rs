@@ -1,0 +1,170 @@
+//! The stages, each by itself: it reads tables of the lake and writes tables of the lake.
+
+mod correlate;
+mod deliver;
+mod detect;
+mod maintain;
+mod pull;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use provost_connectors::Source;
+use provost_kql::{Catalog, Engine, EngineOptions, QueryOptions, ResultSet, Table};
+use provost_model::{Finding, Incident, Partition};
+
+pub use correlate::CorrelateSummary;
+pub use deliver::{DeliverSummary, SinkSummary};
+pub use detect::DetectSummary;
+pub use maintain::{KEEP_FILES, MaintainSummary};
+pub use pull::{Batches, PullRequest, PullSummary};
+
+use crate::config::{Config, Content};
+use crate::correlate::Content as CorrelationContent;
+use crate::detect::{Rule, RuleFile, Watchlist, Watchlists};
+use crate::lake::{Lake, LakeCatalog};
+use crate::triage::{self, Playbook};
+
+/// The lake, the engine over it, and the content that asks it. Every stage is a method.
+#[derive(Clone)]
+pub struct Pipeline {
+    lake: Arc<Lake>,
+    engine: Engine,
+    catalog: Arc<dyn Catalog>,
+    rules: Arc<Vec<RuleFile>>,
+    watchlists: Arc<Watchlists>,
+    correlation: Arc<CorrelationContent>,
+    playbooks: Arc<Vec<Playbook>>,
+    query_timeout: Duration,
+    correlation_hours: u32,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("lake", &self.lake).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// Opens the lake and reads the content.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let lake = Arc::new(Lake::open(&config.lake)?);
+        let engine = Engine::new(EngineOptions {
+            memory_limit: Some(config.memory_megabytes.max(16) << 20),
+            ..EngineOptions::default()
+        })?;
+        let content = Content::load(config.content.as_deref())?;
+        let rules: Vec<RuleFile> = content
+            .detections
+            .iter()
+            .map(|file| RuleFile { path: file.path.clone(), result: Rule::parse(&file.text) })
+            .collect();
+        let mut watchlists = Watchlists::default();
+        let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+        for file in &content.watchlists {
+            let alias = file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            watchlists.insert(alias.clone(), Watchlist::read(&file.text, &file.path)?);
+            tables.extend(watchlists.table(&alias).await?.map(|table| (alias, table)));
+        }
+        let folder =
+            |name: &str| config.content.as_ref().map(|folder| folder.join(name)).filter(|path| path.is_dir());
+        let correlation = match folder("bridges") {
+            Some(folder) => CorrelationContent::with_folder(&folder)?,
+            None => CorrelationContent::built_in()?,
+        };
+        let playbooks = match folder("playbooks") {
+            Some(folder) => triage::with_folder(&folder)?,
+            None => triage::built_in()?,
+        };
+        let catalog = Arc::new(LakeCatalog::new(Arc::clone(&lake), tables));
+        Ok(Self {
+            lake,
+            engine,
+            catalog,
+            rules: Arc::new(rules),
+            watchlists: Arc::new(watchlists),
+            correlation: Arc::new(correlation),
+            playbooks: Arc::new(playbooks),
+            query_timeout: Duration::from_secs(config.query_timeout_seconds),
+            correlation_hours: config.correlation_hours,
+        })
+    }
+
+    /// The lake.
+    pub fn lake(&self) -> &Arc<Lake> {
+        &self.lake
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The tables of the lake and the watchlists.
+    pub fn catalog(&self) -> Arc<dyn Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
+    /// The rules, readable or not.
+    pub fn rules(&self) -> &[RuleFile] {
+        &self.rules
+    }
+
+    /// The watchlists, by alias.
+    pub fn watchlists(&self) -> &Watchlists {
+        &self.watchlists
+    }
+
+    /// Brings every partition of a source up to now. A partition that fails is told in the ledger and in the summary
+    /// and does not keep the others.
+    pub async fn pull(
+        &self,
+        source: &Arc<dyn Source>,
+        request: &PullRequest,
+        progress: impl FnMut(&Partition, &PullSummary),
+    ) -> anyhow::Result<PullSummary> {
+        Ok(pull::pull(&self.lake, source, request, progress).await?)
+    }
+
+    /// Asks the lake.
+    pub async fn query(&self, text: &str, options: &QueryOptions) -> anyhow::Result<ResultSet> {
+        Ok(self.engine.prepare(self.catalog(), text, options).await?.collect().await?)
+    }
+
+    /// All incidents in their last versions, without those that went into others.
+    pub async fn incidents(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<Incident>> {
+        let rows = self.ask("Incidents | where isempty(SupersededBy)", now).await?;
+        Ok(rows.objects().map(Incident::from_row).collect::<Result<_, _>>()?)
+    }
+
+    /// All findings in their last versions.
+    pub async fn findings(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<Finding>> {
+        let rows = self.ask("Findings", now).await?;
+        Ok(rows.objects().map(Finding::from_row).collect::<Result<_, _>>()?)
+    }
+
+    /// When a job of the service ran last.
+    pub async fn last_run(&self, job: &str, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
+        let query = format!(
+            "Runs | where Stage == 'job' and Job == {} | summarize Last = max(StartedAt)",
+            provost_model::inert::kql(job)
+        );
+        let rows = self.ask(&query, now).await?;
+        Ok(rows.objects().next().and_then(|row| provost_model::parse_time(row.get("Last")?.as_str()?).ok()))
+    }
+
+    /// Asks the lake what the program itself wants to know.
+    async fn ask(&self, text: &str, now: DateTime<Utc>) -> anyhow::Result<ResultSet> {
+        let options = QueryOptions { now, ..QueryOptions::default() };
+        self.query(text, &options).await.with_context(|| format!("asking the lake: {text}"))
+    }
+}
+
+/// The rule files at a path, for `provost rules check DIR`.
+pub fn rule_files(path: &Path) -> anyhow::Result<Vec<RuleFile>> {
+    crate::detect::load_rules(path).with_context(|| format!("cannot read {}", path.display()))
+}

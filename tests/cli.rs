@@ -1,0 +1,205 @@
+//! The program as a user meets it: results, messages and exit codes.
+
+mod common;
+
+use common::{Sandbox, shared};
+use serde_json::Value;
+
+#[test]
+fn a_wrong_setting_is_one_clear_message_and_exit_code_2() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.path("provost.toml"), "lake = \"lake\"\n[http]\ntimeout_second = 5\n")
+        .expect("written");
+    let run = sandbox.provost(&["status"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("provost.toml") && run.stderr.contains("line 3"), "{run:?}");
+    assert!(run.stderr.contains("did you mean 'timeout_seconds'?"), "{run:?}");
+
+    let run = sandbox.provost(&["statsu"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    let run = sandbox.provost(&["status", "--config", "nowhere.toml"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("cannot read nowhere.toml"), "{run:?}");
+}
+
+#[test]
+fn an_unknown_table_is_told_with_the_nearest_name() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.path("a.json"), "{}").expect("written");
+    let run = sandbox.provost(&["import", "AWSCloudTrial", "a.json"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stderr.contains("there is no table 'AWSCloudTrial'; did you mean 'AWSCloudTrail'?"),
+        "{run:?}"
+    );
+
+    let run = sandbox.provost(&["query", "AWSCloudTrial | take 1"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("AWSCloudTrial") && run.stderr.contains("AWSCloudTrail"), "{run:?}");
+}
+
+#[test]
+fn a_mistake_in_a_query_is_shown_where_it_is() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.provost(&["query", "AWSCloudTrail\n| where EventNam == 'x'"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains('^') && run.stderr.contains("EventName"), "{run:?}");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_stops_nothing_and_is_kept() {
+    let sandbox = Sandbox::new();
+    let good = r#"{"eventID":"1","eventTime":"2026-01-01T00:00:00Z","eventName":"RunInstances","eventSource":"ec2.amazonaws.com"}"#;
+    let text = format!("{good}\n{{\"eventID\":\"2\"}}\nnot json\n{}\n", good.replace("\"1\"", "\"3\""));
+    std::fs::write(sandbox.path("trail.jsonl"), text).expect("written");
+    for (rows, duplicates) in [(2, 0), (0, 2)] {
+        let run = sandbox.provost(&["import", "AWSCloudTrail", "trail.jsonl", "--format", "json"]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let summary = &run.json()[0];
+        assert_eq!(
+            (summary["Rows"].as_u64(), summary["Rejected"].as_u64()),
+            (Some(rows), Some(2)),
+            "{run:?}"
+        );
+        assert_eq!(summary["Duplicates"].as_u64(), Some(duplicates), "{run:?}");
+    }
+    let run = sandbox.provost(&[
+        "query",
+        "--format",
+        "json",
+        "Rejects | project Origin, Reason | sort by Origin asc",
+    ]);
+    let rejects = run.json();
+    assert_eq!(rejects.as_array().map(Vec::len), Some(2), "twice imported, kept once: {run:?}");
+    assert!(rejects[0]["Origin"].as_str().is_some_and(|origin| origin.ends_with("trail.jsonl:2")), "{run:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_or_no_log_is_named() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.provost(&["import", "AWSCloudTrail", "nowhere"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("cannot read nowhere"), "{run:?}");
+
+    std::fs::create_dir(sandbox.path("trail")).expect("made");
+    std::fs::write(sandbox.path("trail/LICENSE"), "MIT").expect("written");
+    std::fs::write(sandbox.path("trail/notes.json"), "{\"a\": 1}").expect("written");
+    let run = sandbox.provost(&["import", "AWSCloudTrail", "trail"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("LICENSE") && run.stderr.contains("notes.json"), "{run:?}");
+}
+
+#[test]
+fn a_lake_that_cannot_be_written_is_told() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.path("lake"), "a file in the way").expect("written");
+    std::fs::write(
+        sandbox.path("a.json"),
+        r#"{"eventID":"1","eventTime":"2026-01-01T00:00:00Z","eventName":"x","eventSource":"y"}"#,
+    )
+    .expect("written");
+    let run = sandbox.provost(&["import", "AWSCloudTrail", "a.json"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("the lake at"), "{run:?}");
+    let run = sandbox.provost(&["doctor"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stdout.contains("failed"), "{run:?}");
+
+    let run = sandbox.provost(&["status", "--lake", "gs://bucket"]);
+    assert!(run.stderr.contains("gs://"), "{run:?}");
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_the_next_import_goes_on() {
+    let sandbox = Sandbox::new();
+    let Some(small) = sandbox.small_disk() else {
+        println!("skipped: no small file system can be mounted here");
+        return;
+    };
+    let record = |id: u32| {
+        format!(
+            "{{\"eventID\":\"{id}\",\"eventTime\":\"2026-01-01T00:00:00Z\",\"eventName\":\"x\",\"eventSource\":\"y\",\
+             \"userAgent\":\"{}\"}}\n",
+            sandbox.noise(id, 400)
+        )
+    };
+    std::fs::write(sandbox.path("little.jsonl"), (0..10).map(record).collect::<String>()).expect("written");
+    std::fs::write(sandbox.path("much.jsonl"), (0..20_000).map(record).collect::<String>()).expect("written");
+    let lake = small.path().display().to_string();
+    assert_eq!(sandbox.provost(&["import", "AWSCloudTrail", "little.jsonl", "--lake", &lake]).code, 0);
+    let run = sandbox.provost(&["import", "AWSCloudTrail", "much.jsonl", "--lake", &lake]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("no space left"), "{run:?}");
+    let run = sandbox.provost(&["query", "--lake", &lake, "--format", "json", "AWSCloudTrail | count"]);
+    assert_eq!(run.json()[0]["Count"], 10, "{run:?}");
+    small.enlarge();
+    let run =
+        sandbox.provost(&["import", "AWSCloudTrail", "much.jsonl", "--lake", &lake, "--format", "json"]);
+    assert_eq!(run.json()[0]["Rows"], 19_990, "{run:?}");
+}
+
+#[test]
+fn the_real_trail_is_read_once_and_can_be_asked() {
+    let Some(shared) = shared() else {
+        println!("skipped: the corpora are not there");
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let trail = shared.join("corpora/logs/aws-invictus").display().to_string();
+    for (rows, duplicates) in [(2900, 0), (0, 2900)] {
+        let run = sandbox.provost(&["import", "AWSCloudTrail", &trail, "--format", "json"]);
+        let summary = &run.json()[0];
+        assert_eq!(summary["Rows"], rows, "{run:?}");
+        assert_eq!(summary["Duplicates"], duplicates, "{run:?}");
+        assert_eq!(summary["NotLogs"], 2, "{run:?}");
+        assert!(run.stderr.contains("labels.jsonl") && run.stderr.contains("LICENSE"), "{run:?}");
+    }
+    for (table, file, rows) in
+        [("AzureActivity", "azure/azure_activity.csv", 325), ("Costs", "cost/focus_sample.csv", 1000)]
+    {
+        let file = shared.join("corpora/logs").join(file).display().to_string();
+        for expected in [rows, 0] {
+            let run = sandbox.provost(&["import", table, &file, "--format", "json"]);
+            assert_eq!(run.json()[0]["Rows"], expected, "{run:?}");
+        }
+        let run = sandbox.provost(&["query", "--format", "json", &format!("{table} | count")]);
+        assert_eq!(run.json()[0]["Count"], rows, "{run:?}");
+    }
+    let run = sandbox.provost(&[
+        "query",
+        "--format",
+        "json",
+        "AWSCloudTrail | summarize n=count() by EventName | top 5 by n",
+    ]);
+    let counts: Vec<u64> =
+        run.json().as_array().expect("rows").iter().filter_map(|row| row["n"].as_u64()).collect();
+    assert_eq!(counts.len(), 5, "{run:?}");
+    assert_eq!(counts, top_five(&trail), "{run:?}");
+
+    let run = sandbox.provost(&["detect", "--format", "json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let run = sandbox.provost(&["query", "--format", "json", "Findings | project Title, Evidence"]);
+    let findings = run.json().to_string();
+    for event in ["RunInstances", "CreateUser", "CreateAccessKey"] {
+        assert!(findings.contains(event), "{event} is in no finding");
+    }
+}
+
+/// Counted straight from the files.
+fn top_five(folder: &str) -> Vec<u64> {
+    let mut counts = std::collections::HashMap::<String, u64>::new();
+    for entry in std::fs::read_dir(folder).expect("the corpus") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|end| end != "json") {
+            continue;
+        }
+        let trail: Value = serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
+        for event in trail["Records"].as_array().into_iter().flatten() {
+            *counts.entry(event["eventName"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<u64> = counts.into_values().collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    counts.truncate(5);
+    counts
+}

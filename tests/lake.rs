@@ -1,0 +1,154 @@
+//! The lake's promises: nothing doubled, rows and coverage together, two writers at once, old lakes open.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use provost::lake::{Lake, LakeError, Ledger, Progress};
+use provost_model::{BatchBuilder, EventId, Row, TableSpec, Window};
+
+fn spec() -> &'static TableSpec {
+    Lake::spec("AWSCloudTrail").expect("a table of ours")
+}
+
+fn at(minute: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(minute)
+}
+
+fn batch(ids: std::ops::Range<i64>) -> arrow::array::RecordBatch {
+    let mut batch = BatchBuilder::new(spec());
+    for id in ids {
+        let mut row = Row::new(spec(), at(id), EventId::native(format!("event-{id}")));
+        row.set("EventName", "RunInstances").expect("a column");
+        batch.push(row).expect("same table");
+    }
+    batch.finish().expect("whole rows")
+}
+
+async fn append(lake: &Lake, ids: std::ops::Range<i64>) -> (u64, u64) {
+    let mut append = lake.append(spec(), "test", at(0)).await.expect("begun");
+    append.write(batch(ids)).await.expect("written");
+    let done = append.commit(None).await.expect("committed");
+    (done.written, done.duplicates)
+}
+
+fn lake() -> (tempfile::TempDir, Lake) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let lake = Lake::open(&folder.path().join("lake").display().to_string()).expect("opened");
+    (folder, lake)
+}
+
+#[tokio::test]
+async fn a_row_is_kept_once_however_often_it_comes() {
+    let (_folder, lake) = lake();
+    assert_eq!(append(&lake, 0..100).await, (100, 0));
+    assert_eq!(append(&lake, 50..150).await, (50, 50));
+    assert_eq!(append(&lake, 0..150).await, (0, 150));
+    assert_eq!(lake.count(spec()).await.expect("counted"), 150);
+
+    // Twice within one append, too, and over the midnight between two days.
+    let mut twice = lake.append(spec(), "test", at(0)).await.expect("begun");
+    twice.write(batch(1400..1500)).await.expect("written");
+    twice.write(batch(1450..1550)).await.expect("written");
+    let done = twice.commit(None).await.expect("committed");
+    assert_eq!((done.written, done.duplicates), (150, 50));
+    assert_eq!(done.span, Some((at(1400), at(1549))));
+}
+
+#[tokio::test]
+async fn what_is_not_committed_is_not_there() {
+    let (_folder, lake) = lake();
+    let mut dropped = lake.append(spec(), "test", at(0)).await.expect("begun");
+    dropped.write(batch(0..10)).await.expect("written");
+    drop(dropped);
+    assert_eq!(lake.count(spec()).await.expect("counted"), 0);
+    assert_eq!(append(&lake, 0..10).await, (10, 0));
+}
+
+#[tokio::test]
+async fn rows_and_their_coverage_commit_together() {
+    let (_folder, lake) = lake();
+    let window = Window::new(at(0), at(60)).expect("not empty");
+    let mut ledger = Ledger::read(&lake, spec(), "trail", "1/us-east-1").await.expect("read");
+    assert_eq!(ledger.covered_to(), None);
+    let progress = ledger.progress(window);
+    let mut append = lake.append(spec(), "trail", at(0)).await.expect("begun");
+    append.write(batch(0..60)).await.expect("written");
+    append.commit(Some(progress.clone())).await.expect("committed");
+    ledger.advance(&progress);
+
+    let read = Ledger::read(&lake, spec(), "trail", "1/us-east-1").await.expect("read");
+    assert_eq!(read, ledger);
+    assert_eq!((read.covered_from(), read.covered_to()), (Some(at(0)), Some(at(60))));
+    let other = Ledger::read(&lake, spec(), "trail", "1/eu-west-1").await.expect("read");
+    assert_eq!(other.covered_to(), None);
+}
+
+#[tokio::test]
+async fn a_window_that_somebody_else_has_won_is_not_taken_twice() {
+    let (_folder, lake) = lake();
+    let stale = Progress { name: "pull/x".into(), position: 10, expected: None, from: None };
+    for (attempt, wanted) in [(1, true), (2, false)] {
+        let mut append = lake.append(spec(), "test", at(0)).await.expect("begun");
+        append.write(batch(attempt * 100..attempt * 100 + 10)).await.expect("written");
+        let done = append.commit(Some(stale.clone())).await;
+        assert_eq!(done.is_ok(), wanted, "{done:?}");
+        assert!(wanted || matches!(done, Err(LakeError::Conflict { .. })));
+    }
+    assert_eq!(lake.count(spec()).await.expect("counted"), 10);
+}
+
+#[tokio::test]
+async fn of_two_writers_of_the_same_rows_at_once_one_wins_and_one_is_told() {
+    let (folder, lake) = lake();
+    append(&lake, 0..1).await;
+    let other = Lake::open(&folder.path().join("lake").display().to_string()).expect("opened");
+    let mut first = lake.append(spec(), "a", at(0)).await.expect("begun");
+    let mut second = other.append(spec(), "b", at(0)).await.expect("begun");
+    first.write(batch(10..20)).await.expect("written");
+    second.write(batch(15..25)).await.expect("written");
+    first.commit(None).await.expect("the first one");
+    let lost = second.commit(None).await;
+    assert!(matches!(lost, Err(LakeError::Conflict { .. })), "{lost:?}");
+    // Told, it reads again and takes what is still missing.
+    assert_eq!(append(&other, 15..25).await, (5, 5));
+    assert_eq!(lake.count(spec()).await.expect("counted"), 16);
+}
+
+#[tokio::test]
+async fn writers_of_different_rows_do_not_disturb_each_other() {
+    let (_folder, lake) = lake();
+    append(&lake, 0..1).await;
+    let lake = Arc::new(lake);
+    let writers = (1..9).map(|writer| {
+        let lake = Arc::clone(&lake);
+        tokio::spawn(async move { append(&lake, writer * 100..writer * 100 + 10).await })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        assert_eq!(writer.await.expect("no panic"), (10, 0));
+    }
+    assert_eq!(lake.count(spec()).await.expect("counted"), 81);
+}
+
+#[tokio::test]
+async fn old_rows_go_and_small_files_are_joined_without_losing_a_row() {
+    let (_folder, lake) = lake();
+    for start in [0, 10, 20, 3000] {
+        append(&lake, start..start + 10).await;
+    }
+    let done = lake.compact(spec()).await.expect("compacted");
+    assert_eq!((done.removed, done.added), (3, 1));
+    assert_eq!(lake.count(spec()).await.expect("counted"), 40);
+    assert_eq!(append(&lake, 0..30).await, (0, 30));
+    let done = lake.retain(spec(), TimeDelta::days(1), at(3 * 1440)).await.expect("deleted");
+    assert_eq!(done.rows, 30);
+    assert_eq!(lake.count(spec()).await.expect("counted"), 10);
+    let gone = lake.vacuum(spec(), TimeDelta::zero(), false).await.expect("vacuumed");
+    assert!(gone.files >= 4, "{gone:?}");
+    assert_eq!(lake.count(spec()).await.expect("counted"), 10);
+}
+
+#[test]
+fn an_unknown_table_is_told_with_the_nearest_name() {
+    let error = Lake::spec("AWSCloudTrial").expect_err("no such table").to_string();
+    assert_eq!(error, "there is no table 'AWSCloudTrial'; did you mean 'AWSCloudTrail'?");
+}

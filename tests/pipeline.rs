@@ -1,0 +1,266 @@
+//! The whole way on mock clouds over HTTPS: the same result after faults, kills and repeats as undisturbed.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::Sandbox;
+use provost_mocks::{Clock, Faults, MockClouds, MockOptions, Scenario, ScenarioOptions, SentinelCopy};
+use serde_json::Value;
+
+fn now() -> DateTime<Utc> {
+    provost_model::parse_time("2026-03-12T12:00:00Z").expect("a time")
+}
+
+/// A small tenant: these tests pull it many times.
+fn options() -> ScenarioOptions {
+    ScenarioOptions { end: now(), days: 2, devices: 8, users: 6, ..ScenarioOptions::default() }
+}
+
+/// Clouds, and a sandbox whose program talks to them.
+struct World {
+    sandbox: Sandbox,
+    clouds: MockClouds,
+}
+
+impl World {
+    async fn start(faults: Faults, clock: Clock, options: ScenarioOptions) -> Self {
+        let mut mock = MockOptions::new(Scenario::new(options));
+        mock.faults = faults;
+        mock.clock = clock;
+        mock.limits_raised = 1_000;
+        mock.stall = Duration::from_millis(300);
+        let clouds = MockClouds::start(mock).await.expect("the clouds start");
+        let environment =
+            clouds.environment().iter().map(|(name, secret)| ((*name).to_owned(), secret.reveal().to_owned())).collect::<Vec<_>>();
+        let mut sandbox = Sandbox::new().with(environment);
+        if let Clock::Fixed(now) = clock {
+            sandbox = sandbox.with([("PROVOST_NOW".to_owned(), provost_model::format_time(now))]);
+        }
+        // Waits as short as a loopback allows.
+        sandbox = sandbox.with([
+            ("PROVOST_HTTP__BACKOFF_SECONDS".to_owned(), "0.01".to_owned()),
+            ("PROVOST_HTTP__MAX_BACKOFF_SECONDS".to_owned(), "0.05".to_owned()),
+            ("PROVOST_HTTP__ATTEMPTS".to_owned(), "12".to_owned()),
+        ]);
+        std::fs::write(sandbox.path("ca.pem"), clouds.ca_pem()).expect("written");
+        let config = clouds.config_toml(&sandbox.path("ca.pem"));
+        std::fs::write(sandbox.path("provost.toml"), config).expect("written");
+        Self { sandbox, clouds }
+    }
+
+    fn run_once(&self) -> common::Finished {
+        self.sandbox.provost(&["run", "--once", "--all", "--format", "json"])
+    }
+
+    /// What the lake holds, by table: identities, and of findings and incidents also what they say.
+    fn lake(&self) -> BTreeMap<&'static str, Vec<String>> {
+        const TABLES: [(&str, &str); 9] = [
+            ("AWSCloudTrail", "AWSCloudTrail | project Key = _EventId"),
+            ("AzureActivity", "AzureActivity | project Key = _EventId"),
+            ("DeviceNetworkEvents", "DeviceNetworkEvents | project Key = _EventId"),
+            ("SigninLogs", "SigninLogs | project Key = _EventId"),
+            ("AuditLogs", "AuditLogs | project Key = _EventId"),
+            ("Costs", "Costs | project Key = strcat(_EventId, ' ', BilledCost)"),
+            ("Findings", "Findings | project Key = strcat(FindingId, ' ', Title, ' ', Entities)"),
+            ("Incidents", "Incidents | where isempty(SupersededBy) | project Key = strcat(IncidentId, ' ', Title)"),
+            ("Deliveries", "Deliveries | distinct Sink, ObjectId | project Key = strcat(Sink, ' ', ObjectId)"),
+        ];
+        TABLES
+            .into_iter()
+            .map(|(table, query)| {
+                let run = self.sandbox.provost(&["query", "--format", "json", query]);
+                assert_eq!(run.code, 0, "{run:?}");
+                let rows = run.json();
+                let mut keys: Vec<String> = rows
+                    .as_array()
+                    .expect("rows")
+                    .iter()
+                    .map(|row| row["Key"].as_str().unwrap_or_default().to_owned())
+                    .collect();
+                keys.sort();
+                (table, keys)
+            })
+            .collect()
+    }
+
+    /// What Sentinel holds, by id.
+    fn sentinel(&self) -> BTreeMap<String, Vec<String>> {
+        let copy: SentinelCopy = self.clouds.sentinel();
+        let mut held: BTreeMap<String, Vec<String>> = copy
+            .rows
+            .keys()
+            .map(|stream| {
+                let column = if stream.contains("Incident") { "IncidentId" } else { "FindingId" };
+                (stream.clone(), copy.distinct(stream, column).into_iter().collect())
+            })
+            .collect();
+        held.insert("incidents".to_owned(), copy.incidents.keys().cloned().collect());
+        held
+    }
+}
+
+fn assert_same(found: &BTreeMap<&'static str, Vec<String>>, expected: &BTreeMap<&'static str, Vec<String>>) {
+    for (table, keys) in expected {
+        let other = &found[table];
+        let missing: Vec<&String> = keys.iter().filter(|key| !other.contains(key)).take(3).collect();
+        let more: Vec<&String> = other.iter().filter(|key| !keys.contains(key)).take(3).collect();
+        assert!(
+            missing.is_empty() && more.is_empty() && keys.len() == other.len(),
+            "{table}: {} expected, {} found; missing {missing:?}, too many {more:?}",
+            keys.len(),
+            other.len()
+        );
+    }
+}
+
+/// What an undisturbed run leaves behind.
+async fn undisturbed() -> (BTreeMap<&'static str, Vec<String>>, BTreeMap<String, Vec<String>>) {
+    let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
+    let run = world.run_once();
+    assert_eq!(run.code, 0, "{run:?}");
+    (world.lake(), world.sentinel())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_clouds_become_incidents_in_sentinel_and_a_second_run_changes_nothing() {
+    let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
+    let run = world.run_once();
+    assert_eq!(run.code, 0, "{run:?}");
+    let lake = world.lake();
+    let sentinel = world.sentinel();
+    for (table, keys) in &lake {
+        assert!(!keys.is_empty(), "{table} is empty: {run:?}");
+    }
+    assert!(sentinel.values().all(|ids| !ids.is_empty()), "{sentinel:?}");
+    let incidents = run.json();
+    assert_eq!(incidents.as_array().map(Vec::len), Some(lake["Incidents"].len()), "{run:?}");
+
+    let again = world.run_once();
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_same(&world.lake(), &lake);
+    assert_eq!(world.sentinel(), sentinel);
+    let copy = world.clouds.sentinel();
+    assert_eq!(copy.duplicates("Custom-ProvostFindings_CL", "FindingId"), 0);
+    assert!(copy.dropped_columns.is_empty(), "columns that no table takes: {:?}", copy.dropped_columns);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_fault_at_once_the_run_ends_with_the_same_lake() {
+    let (lake, sentinel) = undisturbed().await;
+    let world = World::start(Faults::all(), Clock::Fixed(now()), options()).await;
+    // What a run gives up on, the next one takes up.
+    let mut last = world.run_once();
+    for _ in 0..10 {
+        if last.code == 0 {
+            break;
+        }
+        last = world.run_once();
+    }
+    assert_eq!(last.code, 0, "{last:?}");
+    assert_same(&world.lake(), &lake);
+    assert_eq!(world.sentinel(), sentinel);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_ten_moments_nothing_is_lost_and_nothing_doubled() {
+    let (lake, sentinel) = undisturbed().await;
+    let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
+    // Moments spread over the run, odd enough to fall into every stage.
+    let started = Instant::now();
+    let mut length = Duration::from_secs(8);
+    for kill in 0..10_u32 {
+        let mut child = world
+            .sandbox
+            .command(&["run", "--once", "--all"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        tokio::time::sleep(length * (kill * 7 % 10 + 1) / 11).await;
+        if child.try_wait().expect("a child of ours").is_some() {
+            // It was quicker than thought: kill the next ones sooner.
+            length = length / 2;
+        } else {
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+        }
+    }
+    let run = world.run_once();
+    assert_eq!(run.code, 0, "after {:?}: {run:?}", started.elapsed());
+    assert_same(&world.lake(), &lake);
+    assert_eq!(world.sentinel(), sentinel);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_on_one_lake_do_no_harm() {
+    let (lake, sentinel) = undisturbed().await;
+    let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
+    let start = || {
+        world
+            .sandbox
+            .command(&["run", "--once", "--all"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the program starts")
+    };
+    let mut both = [start(), start()];
+    for child in &mut both {
+        child.wait().expect("it ends");
+    }
+    let run = world.run_once();
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_same(&world.lake(), &lake);
+    assert_eq!(world.sentinel(), sentinel);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_leaves_no_gap_and_stops_within_five_seconds() {
+    let end = Utc::now() + TimeDelta::hours(1);
+    let world = World::start(Faults::none(), Clock::Live, ScenarioOptions { end, ..options() }).await;
+    std::fs::create_dir(world.sandbox.path("schedules")).expect("made");
+    let jobs: String = ["cloudtrail", "activity", "network", "signins", "audits"]
+        .iter()
+        .map(|source| {
+            format!("[job.{source}]\nstage = \"pull\"\nsource = \"{source}\"\ncron = \"*/2 * * * * *\"\nbackfill = \"1h\"\n")
+        })
+        .collect();
+    std::fs::write(world.sandbox.path("schedules/all.toml"), jobs).expect("written");
+    let mut child = world
+        .sandbox
+        .command(&["run"])
+        .stderr(std::fs::File::create(world.sandbox.path("log")).expect("a log"))
+        .spawn()
+        .expect("the program starts");
+    // Until every partition was covered at least twice.
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let run = world.sandbox.provost(&[
+            "query",
+            "--format",
+            "json",
+            "Runs | where Stage == 'pull' and Status == 'ok' | summarize n = count() by Job, Partition | summarize Least = min(n), Jobs = dcount(Job)",
+        ]);
+        let row: &Value = &run.json()[0];
+        if row["Least"].as_u64() >= Some(2) && row["Jobs"].as_u64() >= Some(5) {
+            break;
+        }
+        let log = || std::fs::read_to_string(world.sandbox.path("log")).unwrap_or_default();
+        assert!(Instant::now() < deadline, "not covered in time: {run:?}\n{}", log());
+    }
+    let stopping = Instant::now();
+    let terminated = std::process::Command::new("kill").arg(child.id().to_string()).status().expect("kill is there");
+    assert!(terminated.success());
+    let status = child.wait().expect("it ends");
+    assert!(stopping.elapsed() < Duration::from_secs(5), "took {:?}", stopping.elapsed());
+    assert_eq!(status.code(), Some(0));
+    let run = world.sandbox.provost(&["status", "--format", "json"]);
+    for partition in run.json().as_array().expect("partitions") {
+        assert_eq!(partition["Gaps"], "", "{partition}");
+    }
+}
