@@ -454,3 +454,13 @@ mod logs {
         assert!(findings.len() <= 120, "{} of 42,313 pairs are reported", findings.len());
     }
 }
+
+#[test]
+fn every_shipped_rule_is_in_the_guide() {
+    let guide = std::fs::read_to_string(root().join("docs/rules.md")).expect("the guide");
+    let folder = root().join("detections");
+    for file in shipped() {
+        let name = file.path.strip_prefix(&folder).expect("a file of the folder").display().to_string();
+        assert!(guide.contains(&format!("`{name}`")), "docs/rules.md lacks {name}");
+    }
+}
