@@ -8,13 +8,14 @@ use provost_kql::{Engine, EngineOptions, MemoryCatalog, QueryOptions, text_value
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let query = std::env::args().nth(1).ok_or("a query is needed")?;
     let engine = Engine::new(EngineOptions::default())?;
-    let prepared = match engine.prepare(Arc::new(MemoryCatalog::new()), &query, &QueryOptions::default()).await {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
-    };
+    let prepared =
+        match engine.prepare(Arc::new(MemoryCatalog::new()), &query, &QueryOptions::default()).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                eprintln!("{error}");
+                std::process::exit(1);
+            }
+        };
     if std::env::var_os("KQL_EXPLAIN").is_some() {
         println!("{}", prepared.explain().await?);
     }

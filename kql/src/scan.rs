@@ -74,7 +74,9 @@ impl KqlScan {
                 }
                 _ => match (left.as_ref(), right.as_ref()) {
                     (Expr::Column(column), Expr::Literal(value, _)) => self.comparison(column, *op, value),
-                    (Expr::Literal(value, _), Expr::Column(column)) => self.comparison(column, op.swap()?, value),
+                    (Expr::Literal(value, _), Expr::Column(column)) => {
+                        self.comparison(column, op.swap()?, value)
+                    }
                     _ => None,
                 },
             },
@@ -87,7 +89,10 @@ impl KqlScan {
                     if kind == KqlType::String && value.try_as_str().flatten().is_none_or(str::is_empty) {
                         return None;
                     }
-                    values.push(Expr::Literal(self.literal(kind, source.data_type(), value, Operator::Eq)?.1, None));
+                    values.push(Expr::Literal(
+                        self.literal(kind, source.data_type(), value, Operator::Eq)?.1,
+                        None,
+                    ));
                 }
                 let own = Expr::Column(PlanColumn::new_unqualified(source.name()));
                 Some(Expr::InList(InList::new(Box::new(own), values, false)))
@@ -110,7 +115,9 @@ impl KqlScan {
 
     fn comparison(&self, column: &PlanColumn, op: Operator, value: &ScalarValue) -> Option<Expr> {
         let (source, kind) = self.source(column)?;
-        if !matches!(op, Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq) || value.is_null() {
+        if !matches!(op, Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
+            || value.is_null()
+        {
             return None;
         }
         // The provider's null is the empty string here, which only a comparison with something greater tells apart.
@@ -145,7 +152,8 @@ impl KqlScan {
         let ScalarValue::Int64(Some(ticks)) = value else { return None };
         let (multiply, divide) = ticks_per(unit);
         let scaled = i128::from(ticks.checked_sub(EPOCH_TICKS)?) * i128::from(divide);
-        let (floor, rest) = (scaled.div_euclid(i128::from(multiply)), scaled.rem_euclid(i128::from(multiply)));
+        let (floor, rest) =
+            (scaled.div_euclid(i128::from(multiply)), scaled.rem_euclid(i128::from(multiply)));
         let floor = i64::try_from(floor).ok()?;
         // Between two of the provider's instants: `>= x` is `> floor(x)`, and `< x` is `<= floor(x)`.
         let op = match (op, rest) {
@@ -279,7 +287,10 @@ impl ExecutionPlan for KqlScanExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.into_iter().next() {
             Some(inner) => {
                 let outputs = self.outputs.to_vec();

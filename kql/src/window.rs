@@ -74,9 +74,11 @@ impl PartitionEvaluator for RowFunction {
             RowKind::Previous | RowKind::Next => {
                 for row in 0..num_rows {
                     let offset = cell(1, row).as_long().unwrap_or(1);
-                    let offset = if self.kind == RowKind::Previous { offset.checked_neg() } else { Some(offset) };
+                    let offset =
+                        if self.kind == RowKind::Previous { offset.checked_neg() } else { Some(offset) };
                     let from = offset.and_then(|offset| isize::try_from(offset).ok());
-                    let from = from.and_then(|offset| row.checked_add_signed(offset)).filter(|row| *row < num_rows);
+                    let from =
+                        from.and_then(|offset| row.checked_add_signed(offset)).filter(|row| *row < num_rows);
                     builder.push(&match from {
                         Some(from) => cell(0, from),
                         None => cell(2, row),
@@ -87,7 +89,11 @@ impl PartitionEvaluator for RowFunction {
                 let mut number = 0_i64;
                 for row in 0..num_rows {
                     let start = cell(0, row).as_long().unwrap_or(1);
-                    number = if row == 0 || cell(1, row) == Value::Bool(true) { start } else { number.wrapping_add(1) };
+                    number = if row == 0 || cell(1, row) == Value::Bool(true) {
+                        start
+                    } else {
+                        number.wrapping_add(1)
+                    };
                     builder.push(&Value::Long(number));
                 }
             }

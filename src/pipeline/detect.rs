@@ -162,8 +162,9 @@ impl Spans<'_> {
              by Stretch = bin(TimeGenerated, 6h) | sort by Stretch asc"
         );
         let answer = self.pipeline.ask(&query, self.now).await?;
-        let instant =
-            |row: &Map<String, Value>, name: &str| row.get(name)?.as_str().and_then(|text| parse_time(text).ok());
+        let instant = |row: &Map<String, Value>, name: &str| {
+            row.get(name)?.as_str().and_then(|text| parse_time(text).ok())
+        };
         let mut spans: Vec<Span> = Vec::new();
         for row in answer.objects() {
             let Some((first, last)) = instant(&row, "First").zip(instant(&row, "Last")) else { continue };

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, StructArray, UInt32Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, StructArray, UInt32Array,
+};
 use datafusion::arrow::compute::{SortOptions, take};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature,
+};
 
 use crate::functions::Typed;
 use crate::functions::kernel::ANY_ARGUMENTS;
@@ -36,7 +40,11 @@ struct Best {
 
 impl Best {
     fn fields(&self) -> Fields {
-        self.kinds.iter().enumerate().map(|(index, kind)| Field::new(field_name(index), kind.arrow(), true)).collect()
+        self.kinds
+            .iter()
+            .enumerate()
+            .map(|(index, kind)| Field::new(field_name(index), kind.arrow(), true))
+            .collect()
     }
 
     fn rows(&self) -> Result<BestRows> {
@@ -197,7 +205,12 @@ impl GroupsAccumulator for BestRows {
         Ok(vec![Arc::new(keys.finish()), Arc::new(rows.finish())])
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
         self.grow(total_num_groups);
         let keys = values[0].as_binary::<i32>();
         let rows = values[1].as_binary::<i32>();
@@ -209,7 +222,11 @@ impl GroupsAccumulator for BestRows {
         Ok(())
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let keys = self.keys.convert_columns(&values[..1])?;
         let rows = self.rows.convert_columns(values)?;
         let mut key_builder = BinaryBuilder::new();

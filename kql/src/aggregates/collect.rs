@@ -84,7 +84,8 @@ impl<const WITH_NULLS: bool> State for List<WITH_NULLS> {
 
     fn load(bytes: &[u8]) -> Self {
         let mut reader = Reader(bytes);
-        let mut list = List { limit: usize::try_from(reader.long()).unwrap_or(MAX_ELEMENTS), ..List::default() };
+        let mut list =
+            List { limit: usize::try_from(reader.long()).unwrap_or(MAX_ELEMENTS), ..List::default() };
         while !reader.is_empty() {
             let rank = reader.long();
             let element = reader.text();
@@ -195,7 +196,9 @@ impl State for Set {
     }
 
     fn size(&self) -> usize {
-        self.elements.capacity() * size_of::<String>() + self.seen.capacity() * size_of::<String>() + self.bytes
+        self.elements.capacity() * size_of::<String>()
+            + self.seen.capacity() * size_of::<String>()
+            + self.bytes
     }
 }
 
@@ -283,7 +286,10 @@ impl AnyOf {
             2 => i32::try_from(reader.long().cast_signed()).map_or(Value::Null, Value::Int),
             3 => Value::Long(reader.long().cast_signed()),
             4 => Value::Real(reader.real()),
-            5 => reader.bytes().try_into().map_or(Value::Null, |bytes| Value::Decimal(i128::from_le_bytes(bytes))),
+            5 => reader
+                .bytes()
+                .try_into()
+                .map_or(Value::Null, |bytes| Value::Decimal(i128::from_le_bytes(bytes))),
             6 => Value::from(reader.text()),
             _ => Value::Null,
         }

@@ -64,7 +64,10 @@ struct Grouped<S> {
 
 impl<S> std::fmt::Debug for Grouped<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Grouped").field("name", &self.name).field("kinds", &self.kinds).finish_non_exhaustive()
+        f.debug_struct("Grouped")
+            .field("name", &self.name)
+            .field("kinds", &self.kinds)
+            .finish_non_exhaustive()
     }
 }
 
@@ -215,9 +218,14 @@ impl<S: State> GroupsAccumulator for Groups<S> {
         Ok(())
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let rows = values.first().map_or(0, |array| array.len());
-        let mut each = Groups::<S> { kinds: self.kinds.clone(), returns: self.returns, groups: Vec::new(), held: 0 };
+        let mut each =
+            Groups::<S> { kinds: self.kinds.clone(), returns: self.returns, groups: Vec::new(), held: 0 };
         let indices: Vec<usize> = (0..rows).collect();
         each.update_batch(values, &indices, opt_filter, rows)?;
         each.state(EmitTo::All)

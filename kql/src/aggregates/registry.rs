@@ -192,7 +192,9 @@ pub(crate) fn percentile(args: Arguments) -> Result<Aggregated, String> {
     let kind = match kind {
         KqlType::Int => KqlType::Long,
         KqlType::Decimal | KqlType::Dynamic => KqlType::Real,
-        KqlType::String | KqlType::Guid | KqlType::Bool => return Err(format!("a {kind} has no percentiles")),
+        KqlType::String | KqlType::Guid | KqlType::Bool => {
+            return Err(format!("a {kind} has no percentiles"));
+        }
         kind => kind,
     };
     Ok(plain(grouped::call::<Percentile>("percentile", args.args, kind, args.filter), kind))
@@ -210,7 +212,14 @@ fn several(_: Arguments) -> Result<Aggregated, String> {
 fn aggregates() -> Vec<Aggregate> {
     use Naming::{Argument, Prefix, Several};
     vec![
-        aggregate("count", "() -> long", "How many rows there are.", ("count()", "5"), Prefix("count"), count),
+        aggregate(
+            "count",
+            "() -> long",
+            "How many rows there are.",
+            ("count()", "5"),
+            Prefix("count"),
+            count,
+        ),
         aggregate(
             "countif",
             "(predicate: bool) -> long",
@@ -280,9 +289,14 @@ fn aggregates() -> Vec<Aggregate> {
             Prefix("minif"),
             |args| extreme(args, false),
         ),
-        aggregate("max", "(value: any) -> any", "The greatest value.", ("max(x)", "5"), Prefix("max"), |args| {
-            extreme(args, true)
-        }),
+        aggregate(
+            "max",
+            "(value: any) -> any",
+            "The greatest value.",
+            ("max(x)", "5"),
+            Prefix("max"),
+            |args| extreme(args, true),
+        ),
         aggregate(
             "maxif",
             "(value: any, predicate: bool) -> any",
@@ -443,7 +457,14 @@ fn aggregates() -> Vec<Aggregate> {
             Argument,
             any,
         ),
-        aggregate("any", "(value: any, ...) -> any", "An older name of `take_any`.", ("any(x * 0)", "0"), Prefix("any"), any),
+        aggregate(
+            "any",
+            "(value: any, ...) -> any",
+            "An older name of `take_any`.",
+            ("any(x * 0)", "0"),
+            Prefix("any"),
+            any,
+        ),
         aggregate(
             "take_anyif",
             "(value: any, predicate: bool) -> any",

@@ -29,7 +29,8 @@ impl Moments {
         }
         let count = self.count + other.count;
         let distance = other.mean - self.mean;
-        self.squares += other.squares + distance * distance * self.count as f64 * other.count as f64 / count as f64;
+        self.squares +=
+            other.squares + distance * distance * self.count as f64 * other.count as f64 / count as f64;
         self.mean += distance * other.count as f64 / count as f64;
         self.count = count;
     }
@@ -135,7 +136,8 @@ impl Percentile {
     fn add(&mut self, row: &Row<'_>) {
         self.percent = row.real(1).unwrap_or(50.0);
         self.long = row.kind(0) != KqlType::Real;
-        let weight = if row.len() > 2 { row.long(2).and_then(|weight| u64::try_from(weight).ok()) } else { Some(1) };
+        let weight =
+            if row.len() > 2 { row.long(2).and_then(|weight| u64::try_from(weight).ok()) } else { Some(1) };
         if let (Some(value), Some(weight)) = (row.real(0), weight)
             && weight > 0
         {
@@ -213,7 +215,8 @@ pub(crate) struct Percentiles {
 impl State for Percentiles {
     fn update(&mut self, row: &Row<'_>) {
         if self.percents.is_empty() {
-            self.percents = row.array(1).unwrap_or_default().iter().filter_map(serde_json::Value::as_f64).collect();
+            self.percents =
+                row.array(1).unwrap_or_default().iter().filter_map(serde_json::Value::as_f64).collect();
         }
         self.inner.add(row);
     }

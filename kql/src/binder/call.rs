@@ -38,7 +38,10 @@ impl<'a> Binder<'a> {
                 return Ok(Any::Scalar(self.aggregate_call(aggregate, name, args, context)?));
             }
             if functions::lookup(&name.text).is_none() {
-                return fault(name.span, format!("`{}()` is an aggregate; it stands in `summarize`", name.text));
+                return fault(
+                    name.span,
+                    format!("`{}()` is an aggregate; it stands in `summarize`", name.text),
+                );
             }
         }
         if let Some(typed) = self.window_call(name, args, context)? {
@@ -84,7 +87,10 @@ impl<'a> Binder<'a> {
                 self.watchlist(&alias, span)?
             }
             "workspace" | "database" | "cluster" | "app" | "external_table" => {
-                return fault(span, format!("`{}()` names a place that this engine does not reach", name.text));
+                return fault(
+                    span,
+                    format!("`{}()` names a place that this engine does not reach", name.text),
+                );
             }
             _ => return Ok(None),
         }))
@@ -182,7 +188,9 @@ impl<'a> Binder<'a> {
                     Value::from(serde_json::Value::Object(bag).to_string())
                 })
             }
-            "pack" | "bag_pack" | "pack_dictionary" if args.iter().any(|arg| arg.value.kind == ExprKind::Star) => {
+            "pack" | "bag_pack" | "pack_dictionary"
+                if args.iter().any(|arg| arg.value.kind == ExprKind::Star) =>
+            {
                 let Some(row) = context.row else { return fault(span, "there are no columns here") };
                 let mut values = Vec::new();
                 for col in &row.columns {
@@ -250,7 +258,9 @@ impl<'a> Binder<'a> {
 
     /// The first cell of a table, read before the query runs.
     fn first_value(&mut self, relation: &Relation, span: Span) -> Binding<Typed> {
-        let Some(first) = relation.columns.first().cloned() else { return fault(span, "this table has no columns") };
+        let Some(first) = relation.columns.first().cloned() else {
+            return fault(span, "this table has no columns");
+        };
         let first = self.project(relation, vec![(first.name.clone(), first.typed())], Vec::new())?;
         let (kind, name) = (first.columns[0].kind, first.columns[0].column.clone());
         let plan = LogicalPlanBuilder::from(first.plan).limit(0, Some(1))?.build()?;
@@ -278,7 +288,8 @@ impl<'a> Binder<'a> {
         let mut positional = args.iter().filter(|arg| arg.name.is_none());
         let mut piped = piped;
         for param in &lambda.params {
-            let by_name = args.iter().find(|arg| arg.name.as_ref().is_some_and(|name| name.text == param.name.text));
+            let by_name =
+                args.iter().find(|arg| arg.name.as_ref().is_some_and(|name| name.text == param.name.text));
             let definition = match (piped.take(), by_name) {
                 (Some(relation), _) => self.table_argument(param, relation, name.span)?,
                 (None, Some(arg)) => self.argument(param, &arg.value, context)?,
@@ -287,7 +298,10 @@ impl<'a> Binder<'a> {
                     None => match &param.default {
                         Some(default) => self.argument(param, default, &mut Context::default())?,
                         None => {
-                            return fault(name.span, format!("`{}` needs a value for `{}`", name.text, param.name.text));
+                            return fault(
+                                name.span,
+                                format!("`{}` needs a value for `{}`", name.text, param.name.text),
+                            );
                         }
                     },
                 },
@@ -295,7 +309,10 @@ impl<'a> Binder<'a> {
             inner = with(&inner, &param.name.text, definition);
         }
         if let Some(extra) = positional.next() {
-            return fault(extra.value.span, format!("`{}` takes {} arguments", name.text, lambda.params.len()));
+            return fault(
+                extra.value.span,
+                format!("`{}` takes {} arguments", name.text, lambda.params.len()),
+            );
         }
         self.in_scope(inner, |binder| binder.body(&lambda.body, name.span))
     }
@@ -321,7 +338,12 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn table_argument(&mut self, param: &'a Parameter, relation: Relation, span: Span) -> Binding<Definition<'a>> {
+    fn table_argument(
+        &mut self,
+        param: &'a Parameter,
+        relation: Relation,
+        span: Span,
+    ) -> Binding<Definition<'a>> {
         let ParameterType::Table(columns) = &param.kind else {
             return fault(span, format!("`{}` is a scalar, not a table", param.name.text));
         };
@@ -329,7 +351,10 @@ impl<'a> Binder<'a> {
             match relation.find(&column.text) {
                 Some(col) if col.kind == *kind => {}
                 Some(col) => {
-                    return fault(span, format!("the column `{}` has to be a {kind}, not a {}", column.text, col.kind));
+                    return fault(
+                        span,
+                        format!("the column `{}` has to be a {kind}, not a {}", column.text, col.kind),
+                    );
                 }
                 None => return fault(span, format!("the table has no column `{}`", column.text)),
             }
@@ -362,7 +387,9 @@ impl<'a> Binder<'a> {
                 continue;
             }
             let mut scope = pattern.scope.clone();
-            for (param, value) in pattern.params.iter().chain(pattern.path).zip(values.into_iter().chain([wanted_path])) {
+            for (param, value) in
+                pattern.params.iter().chain(pattern.path).zip(values.into_iter().chain([wanted_path]))
+            {
                 let typed = Typed::literal(value.map_or(Value::Null, Value::from), KqlType::String);
                 scope = with(&scope, &param.name.text, Definition::Scalar(typed));
             }
@@ -400,7 +427,10 @@ pub(super) fn apply(function: &'static Function, args: Vec<(Typed, Span)>, span:
     }
     match function.binding {
         How::Eval(eval) => {
-            let returns = signature.returns.or_else(|| bound.first().map(|first| first.kind)).unwrap_or(KqlType::Dynamic);
+            let returns = signature
+                .returns
+                .or_else(|| bound.first().map(|first| first.kind))
+                .unwrap_or(KqlType::Dynamic);
             Ok(Kernel::call(function.name, bound, returns, eval))
         }
         How::Build(build) => build(bound).or_else(|problem| fault(span, problem)),

@@ -29,7 +29,10 @@ impl<'a> Binder<'a> {
         for column in columns {
             let typed = self.scalar(&column.value, &mut context)?;
             if typed.kind != KqlType::Dynamic {
-                return fault(column.value.span, format!("a {} has no elements; a dynamic is needed", typed.kind));
+                return fault(
+                    column.value.span,
+                    format!("a {} has no elements; a dynamic is needed", typed.kind),
+                );
             }
             let name = match &column.name {
                 Some(name) => name.text.clone(),
@@ -39,7 +42,8 @@ impl<'a> Binder<'a> {
         }
         let index_name = setting(settings, "with_itemindex").map(|(text, _)| text);
         // Everything that stays, and a list for each column that is expanded.
-        let mut exprs: Vec<PlanExpr> = relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
+        let mut exprs: Vec<PlanExpr> =
+            relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
         let mut lists = Vec::new();
         for (name, expr, _) in &items {
             let fresh = self.fresh(name);
@@ -87,7 +91,8 @@ impl<'a> Binder<'a> {
         let outer_columns = relation.columns.clone();
         let hidden = relation.hidden.clone();
         let id = self.fresh("row");
-        let mut exprs: Vec<PlanExpr> = relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
+        let mut exprs: Vec<PlanExpr> =
+            relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
         exprs.push(crate::functions::row_id().alias(&id));
         let mut numbered = relation;
         numbered.plan = LogicalPlanBuilder::from(numbered.plan).project(exprs)?.build()?;

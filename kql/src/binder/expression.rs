@@ -2,7 +2,9 @@
 
 use datafusion::functions::string::expr_fn::lower;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator, in_subquery, not_in_subquery};
+use datafusion::logical_expr::{
+    Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator, in_subquery, not_in_subquery,
+};
 
 use super::types::{arithmetic, bool_literal, cast, common, compare};
 use super::{Any, Binder, Binding, Context, Relation, fault};
@@ -54,7 +56,10 @@ impl<'a> Binder<'a> {
                 let low = self.scalar(low, context)?;
                 let mut high = self.scalar(high, context)?;
                 // `between (start .. 1d)`: the end is given by its distance.
-                if value.kind == KqlType::Datetime && high.kind == KqlType::Timespan && low.kind == KqlType::Datetime {
+                if value.kind == KqlType::Datetime
+                    && high.kind == KqlType::Timespan
+                    && low.kind == KqlType::Datetime
+                {
                     high = arithmetic(expr.span, PlanOperator::Plus, low.clone(), high)?;
                 }
                 let above = compare(expr.span, PlanOperator::GtEq, value.clone(), low, true)?;
@@ -63,7 +68,9 @@ impl<'a> Binder<'a> {
                 Ok(Typed::new(if *negated { negate(inside) } else { inside }, KqlType::Bool))
             }
             ExprKind::Star => fault(expr.span, "`*` has no value here"),
-            ExprKind::Wildcard(text) => fault(expr.span, format!("`{text}` names several columns where one is needed")),
+            ExprKind::Wildcard(text) => {
+                fault(expr.span, format!("`{text}` names several columns where one is needed"))
+            }
             ExprKind::Error => fault(expr.span, "this could not be read"),
             ExprKind::Name(_)
             | ExprKind::Call(..)
@@ -127,9 +134,17 @@ impl<'a> Binder<'a> {
     }
 
     /// `* has "x"`: whether any column's text passes.
-    fn any_column(&mut self, op: BinaryOp, right: &'a Expr, span: Span, context: &mut Context<'_>) -> Binding<Typed> {
+    fn any_column(
+        &mut self,
+        op: BinaryOp,
+        right: &'a Expr,
+        span: Span,
+        context: &mut Context<'_>,
+    ) -> Binding<Typed> {
         let Some(row) = context.row else { return fault(span, "there are no columns here") };
-        let BinaryOp::Text { op, case_sensitive, negated } = op else { return fault(span, "`*` has no value here") };
+        let BinaryOp::Text { op, case_sensitive, negated } = op else {
+            return fault(span, "`*` has no value here");
+        };
         let right = self.scalar(right, context)?;
         let mut any = bool_literal(false);
         for col in &row.columns {
@@ -179,11 +194,23 @@ impl<'a> Binder<'a> {
     }
 
     /// `x in (T)`: by the first column of a table.
-    fn in_table(&mut self, op: InOp, value: Typed, table: Relation, span: Span, filter: bool) -> Binding<PlanExpr> {
-        let Some(first) = table.columns.first().cloned() else { return fault(span, "this table has no columns") };
+    fn in_table(
+        &mut self,
+        op: InOp,
+        value: Typed,
+        table: Relation,
+        span: Span,
+        filter: bool,
+    ) -> Binding<PlanExpr> {
+        let Some(first) = table.columns.first().cloned() else {
+            return fault(span, "this table has no columns");
+        };
         if let (InOp::In { ignoring_case, negated }, true) = (op, filter) {
             let Some(kind) = common(value.kind, first.kind) else {
-                return fault(span, format!("a {} cannot be looked for among values of type {}", value.kind, first.kind));
+                return fault(
+                    span,
+                    format!("a {} cannot be looked for among values of type {}", value.kind, first.kind),
+                );
             };
             let (mut needle, mut item) = (cast(value, kind).expr, cast(first.typed(), kind).expr);
             if ignoring_case {
@@ -215,7 +242,8 @@ pub(crate) fn fold(typed: Typed) -> Typed {
     fn constant(expr: &PlanExpr) -> bool {
         match expr {
             PlanExpr::BinaryExpr(binary) => {
-                matches!(*binary.left, PlanExpr::Literal(..)) && matches!(*binary.right, PlanExpr::Literal(..))
+                matches!(*binary.left, PlanExpr::Literal(..))
+                    && matches!(*binary.right, PlanExpr::Literal(..))
             }
             _ => false,
         }
@@ -236,7 +264,8 @@ fn side_column(side: &Relation, name: &str, span: Span) -> Binding<Typed> {
     match side.find(name) {
         Some(col) => Ok(col.typed()),
         None => {
-            let diagnostic = Diagnostic::new(span, format!("there is no column `{name}` on this side of the join"));
+            let diagnostic =
+                Diagnostic::new(span, format!("there is no column `{name}` on this side of the join"));
             Err(super::Stop::Fault(Box::new(diagnostic.did_you_mean(name, side.names()))))
         }
     }
@@ -303,7 +332,10 @@ fn unary(op: UnaryOp, operand: Typed, span: Span) -> Binding<Typed> {
 /// A step into a dynamic.
 pub(super) fn path(base: Typed, step: Step, span: Span) -> Binding<Typed> {
     if base.kind != KqlType::Dynamic {
-        return fault(span, format!("a {} has no properties; `parse_json()` makes a dynamic of a string", base.kind));
+        return fault(
+            span,
+            format!("a {} has no properties; `parse_json()` makes a dynamic of a string", base.kind),
+        );
     }
     Ok(crate::functions::dynamic_path(base, step))
 }
@@ -321,7 +353,10 @@ fn indexed(base: Typed, index: Typed, span: Span) -> Binding<Typed> {
         _ => {}
     }
     if base.kind != KqlType::Dynamic {
-        return fault(span, format!("a {} has no elements; `parse_json()` makes a dynamic of a string", base.kind));
+        return fault(
+            span,
+            format!("a {} has no elements; `parse_json()` makes a dynamic of a string", base.kind),
+        );
     }
     Ok(Kernel::call("element", vec![base, index], KqlType::Dynamic, |row| {
         let step = match row.get(1) {
@@ -391,7 +426,10 @@ fn in_values(op: InOp, value: Typed, items: Vec<Typed>, span: Span) -> Binding<P
                         flat.push(Typed::literal(crate::format::from_json(&element, kind), kind));
                     }
                 }
-                element => flat.push(Typed::literal(crate::format::from_json(&element, KqlType::String), KqlType::String)),
+                element => flat.push(Typed::literal(
+                    crate::format::from_json(&element, KqlType::String),
+                    KqlType::String,
+                )),
             },
             _ if item.kind == KqlType::Dynamic => lists.push(item),
             _ => flat.push(item),
@@ -401,7 +439,9 @@ fn in_values(op: InOp, value: Typed, items: Vec<Typed>, span: Span) -> Binding<P
         InOp::HasAny | InOp::HasAll => {
             let mut result: Option<PlanExpr> = None;
             for item in flat {
-                let one = text_test(TextOp::Has, false, false, value.clone(), cast(item, KqlType::String), span)?.expr;
+                let one =
+                    text_test(TextOp::Has, false, false, value.clone(), cast(item, KqlType::String), span)?
+                        .expr;
                 result = Some(match result {
                     None => one,
                     Some(all) if op == InOp::HasAll => all.and(one),
@@ -430,7 +470,13 @@ fn in_values(op: InOp, value: Typed, items: Vec<Typed>, span: Span) -> Binding<P
                 kind = match common(kind, item.kind) {
                     Some(kind) => kind,
                     None => {
-                        return fault(span, format!("a {} cannot be looked for among values of type {}", value.kind, item.kind));
+                        return fault(
+                            span,
+                            format!(
+                                "a {} cannot be looked for among values of type {}",
+                                value.kind, item.kind
+                            ),
+                        );
                     }
                 };
             }

@@ -29,8 +29,18 @@ enum Kind {
 }
 
 const KINDS: &[&str] = &[
-    "innerunique", "inner", "leftouter", "rightouter", "fullouter", "leftsemi", "rightsemi", "leftanti", "rightanti",
-    "anti", "leftantisemi", "rightantisemi",
+    "innerunique",
+    "inner",
+    "leftouter",
+    "rightouter",
+    "fullouter",
+    "leftsemi",
+    "rightsemi",
+    "leftanti",
+    "rightanti",
+    "anti",
+    "leftantisemi",
+    "rightantisemi",
 ];
 
 impl<'a> Binder<'a> {
@@ -55,14 +65,17 @@ impl<'a> Binder<'a> {
                 "leftanti" | "anti" | "leftantisemi" => Kind::LeftAnti,
                 "rightanti" | "rightantisemi" => Kind::RightAnti,
                 other => {
-                    let diagnostic =
-                        crate::diagnostics::Diagnostic::new(setting.value.span, format!("there is no join kind `{other}`"));
+                    let diagnostic = crate::diagnostics::Diagnostic::new(
+                        setting.value.span,
+                        format!("there is no join kind `{other}`"),
+                    );
                     return Err(Stop::Fault(Box::new(diagnostic.did_you_mean(other, KINDS.iter().copied()))));
                 }
             },
         };
         let right = self.table(right, &mut Context::default())?;
-        let left = if kind == Kind::InnerUnique { self.unique_by_keys(left, &right, on, span)? } else { left };
+        let left =
+            if kind == Kind::InnerUnique { self.unique_by_keys(left, &right, on, span)? } else { left };
         let (keys, condition) = self.conditions(&left, &right, on, span)?;
         let (left, right, plan) = self.joined(left, right, keys, condition, kind)?;
         let (with_left, with_right) = match kind {
@@ -90,9 +103,16 @@ impl<'a> Binder<'a> {
     }
 
     /// The left side with one row for each combination of the join's keys.
-    fn unique_by_keys(&mut self, left: Relation, right: &Relation, on: &'a [Expr], span: Span) -> Binding<Relation> {
+    fn unique_by_keys(
+        &mut self,
+        left: Relation,
+        right: &Relation,
+        on: &'a [Expr],
+        span: Span,
+    ) -> Binding<Relation> {
         let (keys, _) = self.conditions(&left, right, on, span)?;
-        let key_exprs: Vec<(String, Typed)> = keys.into_iter().map(|(left, _)| (String::new(), left)).collect();
+        let key_exprs: Vec<(String, Typed)> =
+            keys.into_iter().map(|(left, _)| (String::new(), left)).collect();
         if key_exprs.is_empty() {
             return Ok(left);
         }
@@ -108,7 +128,8 @@ impl<'a> Binder<'a> {
             .enumerate()
             .map(|(index, expr)| expr.alias(format!("{fresh}.{index}")))
             .collect();
-        let plan = LogicalPlanBuilder::from(left.plan.clone()).aggregate(group, vec![row.alias(&fresh)])?.build()?;
+        let plan =
+            LogicalPlanBuilder::from(left.plan.clone()).aggregate(group, vec![row.alias(&fresh)])?.build()?;
         let unique = Relation { plan, order: Vec::new(), ..left.clone() };
         let mut exprs = Vec::new();
         let mut columns = Vec::new();
@@ -267,8 +288,9 @@ impl<'a> Binder<'a> {
     ) -> Binding<Relation> {
         let fuzzy = setting(settings, "isfuzzy").is_some_and(|(text, _)| text == "true");
         let inner = setting(settings, "kind").is_some_and(|(text, _)| text == "inner");
-        let source =
-            setting(settings, "withsource").or_else(|| setting(settings, "with_source")).map(|(text, _)| text);
+        let source = setting(settings, "withsource")
+            .or_else(|| setting(settings, "with_source"))
+            .map(|(text, _)| text);
         let mut relations: Vec<Relation> = first.into_iter().collect();
         for (index, table) in tables.iter().enumerate() {
             match &table.kind {
@@ -326,7 +348,9 @@ impl<'a> Binder<'a> {
         let hidden: Vec<(String, KqlType)> = relations[0]
             .hidden
             .iter()
-            .filter(|col| relations.iter().all(|relation| relation.hidden.iter().any(|other| other.name == col.name)))
+            .filter(|col| {
+                relations.iter().all(|relation| relation.hidden.iter().any(|other| other.name == col.name))
+            })
             .map(|col| (col.name.clone(), col.kind))
             .collect();
         let fresh: Vec<String> = names.iter().map(|name| self.fresh(name)).collect();
@@ -425,7 +449,11 @@ impl<'a> Binder<'a> {
     }
 
     /// A search's condition, in which a bare string is a term to look for in every column.
-    pub(super) fn search_condition(&mut self, expr: &'a Expr, context: &mut Context<'_>) -> Binding<PlanExpr> {
+    pub(super) fn search_condition(
+        &mut self,
+        expr: &'a Expr,
+        context: &mut Context<'_>,
+    ) -> Binding<PlanExpr> {
         match &expr.kind {
             ExprKind::Literal(Literal::String(term)) => {
                 let Some(row) = context.row else { return fault(expr.span, "there are no columns here") };
@@ -444,7 +472,15 @@ impl<'a> Binder<'a> {
                 let mut any = bool_literal(false);
                 for col in &row.columns {
                     let text = cast(col.typed(), KqlType::String);
-                    any = any.or(super::expression::text_test(op, false, false, text, term.clone(), expr.span)?.expr);
+                    any = any.or(super::expression::text_test(
+                        op,
+                        false,
+                        false,
+                        text,
+                        term.clone(),
+                        expr.span,
+                    )?
+                    .expr);
                 }
                 Ok(any)
             }
@@ -510,5 +546,9 @@ impl<'a> Binder<'a> {
 /// A column after a join that may have found no row for it: a string is then empty, not null.
 fn present(col: &Col, may_lack: bool) -> Typed {
     let typed = col.typed();
-    if may_lack && col.kind == KqlType::String { Typed::new(not_null_text(typed.expr), typed.kind) } else { typed }
+    if may_lack && col.kind == KqlType::String {
+        Typed::new(not_null_text(typed.expr), typed.kind)
+    } else {
+        typed
+    }
 }

@@ -22,7 +22,9 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder
 pub(crate) use relation::{Col, Relation};
 pub(crate) use types::{cast, common, text_literal};
 
-use crate::ast::{Body, Expr, ExprKind, Lambda, Name, Operator, Parameter, PatternCase, Query, Span, Statement};
+use crate::ast::{
+    Body, Expr, ExprKind, Lambda, Name, Operator, Parameter, PatternCase, Query, Span, Statement,
+};
 use crate::catalog::Table;
 use crate::diagnostics::Diagnostic;
 use crate::engine::{QueryOptions, RenderHint};
@@ -174,14 +176,8 @@ impl<'r> Context<'r> {
 
 /// Binds a query to a plan.
 pub(crate) fn bind(query: &Query, environment: &Environment<'_>) -> Binding<Bound> {
-    let mut binder = Binder {
-        environment,
-        scope: None,
-        counter: 0,
-        work: 0,
-        tables: BTreeSet::new(),
-        render: None,
-    };
+    let mut binder =
+        Binder { environment, scope: None, counter: 0, work: 0, tables: BTreeSet::new(), render: None };
     for (name, scalar) in &environment.options.scalars {
         let typed = scalar_literal(scalar);
         binder.scope = with(&binder.scope, name, Definition::Scalar(typed));
@@ -208,7 +204,9 @@ fn scalar_literal(scalar: &Scalar) -> Typed {
         Scalar::Long(value) => Typed::literal(Value::Long(*value), KqlType::Long),
         Scalar::Real(value) => Typed::literal(Value::Real(*value), KqlType::Real),
         Scalar::String(value) => Typed::literal(Value::text(value.as_str()), KqlType::String),
-        Scalar::Datetime(value) => Typed::literal(time::ticks_from_datetime(*value).into(), KqlType::Datetime),
+        Scalar::Datetime(value) => {
+            Typed::literal(time::ticks_from_datetime(*value).into(), KqlType::Datetime)
+        }
         Scalar::Timespan(value) => Typed::literal(time::ticks_from_delta(*value).into(), KqlType::Timespan),
         Scalar::Dynamic(value) => Typed::literal(Value::json(value), KqlType::Dynamic),
     }
@@ -227,7 +225,10 @@ impl<'a> Binder<'a> {
                         continue;
                     }
                     let Some(default) = &param.default else {
-                        return fault(param.name.span, format!("the parameter `{}` has no value", param.name.text));
+                        return fault(
+                            param.name.span,
+                            format!("the parameter `{}` has no value", param.name.text),
+                        );
                     };
                     let typed = self.scalar(default, &mut Context::default())?;
                     self.scope = with(&self.scope, &param.name.text, Definition::Scalar(typed));
@@ -251,7 +252,8 @@ impl<'a> Binder<'a> {
             return Ok(Definition::Function(lambda, self.scope.clone()));
         }
         if let ExprKind::Name(name) = &value.kind
-            && let Some(definition @ (Definition::Function(..) | Definition::Pattern(_))) = lookup(&self.scope, name)
+            && let Some(definition @ (Definition::Function(..) | Definition::Pattern(_))) =
+                lookup(&self.scope, name)
         {
             return Ok(definition.clone());
         }
@@ -274,7 +276,8 @@ impl<'a> Binder<'a> {
     }
 
     fn finish(mut self, relation: Relation) -> Binding<Bound> {
-        let columns: Vec<Column> = relation.columns.iter().map(|col| Column::new(&col.name, col.kind)).collect();
+        let columns: Vec<Column> =
+            relation.columns.iter().map(|col| Column::new(&col.name, col.kind)).collect();
         // The plan's last step gives the columns the names that readers see; a name met twice keeps its number.
         let mut seen = HashSet::new();
         let mut exprs = Vec::with_capacity(relation.columns.len());
@@ -307,7 +310,9 @@ impl<'a> Binder<'a> {
     pub(crate) fn scalar(&mut self, expr: &'a Expr, context: &mut Context<'_>) -> Binding<Typed> {
         match self.any(expr, context)? {
             Any::Scalar(typed) => Ok(typed),
-            Any::Table(_) => fault(expr.span, "a scalar is needed here, not a table; `toscalar()` takes one from a table"),
+            Any::Table(_) => {
+                fault(expr.span, "a scalar is needed here, not a table; `toscalar()` takes one from a table")
+            }
         }
     }
 
@@ -333,7 +338,9 @@ impl<'a> Binder<'a> {
     /// `database("x")` and its kind, under which a table may be named.
     fn is_database(&self, expr: &Expr) -> bool {
         match &expr.kind {
-            ExprKind::Call(name, _) => matches!(name.text.as_str(), "database" | "cluster" | "workspace" | "app"),
+            ExprKind::Call(name, _) => {
+                matches!(name.text.as_str(), "database" | "cluster" | "workspace" | "app")
+            }
             ExprKind::Member(base, _) => self.is_database(base),
             _ => false,
         }
@@ -359,7 +366,9 @@ impl<'a> Binder<'a> {
                 return Ok(Any::Table(copy));
             }
             // A function without parameters may be named without brackets.
-            Some(Definition::Function(lambda, scope)) if lambda.params.iter().all(|param| param.default.is_some()) => {
+            Some(Definition::Function(lambda, scope))
+                if lambda.params.iter().all(|param| param.default.is_some()) =>
+            {
                 let written = Name { text: name.to_owned(), span };
                 return self.invoke(&written, lambda, &scope, &[], None, context);
             }

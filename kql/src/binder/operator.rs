@@ -9,7 +9,9 @@ use super::relation::free_name;
 use super::source::matches_wildcard;
 use super::types::cast;
 use super::{Any, Binder, Binding, Col, Context, Definition, Relation, Stop, fault, with};
-use crate::ast::{Expr, ExprKind, Literal, Named, Operator, OperatorKind, ReorderDirection, Setting, SortKey, Span};
+use crate::ast::{
+    Expr, ExprKind, Literal, Named, Operator, OperatorKind, ReorderDirection, Setting, SortKey, Span,
+};
 use crate::diagnostics::Diagnostic;
 use crate::engine::RenderHint;
 use crate::functions::Typed;
@@ -67,7 +69,9 @@ impl<'a> Binder<'a> {
             OperatorKind::TopNested(levels) => self.top_nested(relation, levels),
             OperatorKind::Sort(keys) => self.sort(relation, keys),
             OperatorKind::Join { settings, right, on } => self.join(relation, settings, right, on, span),
-            OperatorKind::Lookup { settings, right, on } => self.lookup_operator(relation, settings, right, on, span),
+            OperatorKind::Lookup { settings, right, on } => {
+                self.lookup_operator(relation, settings, right, on, span)
+            }
             OperatorKind::Union { settings, tables } => self.union(Some(relation), settings, tables, span),
             OperatorKind::MvExpand { settings, columns, limit } => {
                 self.mv_expand(relation, settings, columns, limit.as_ref(), true)
@@ -80,7 +84,8 @@ impl<'a> Binder<'a> {
             }
             OperatorKind::ParseKv { input, keys, settings } => self.parse_kv(relation, input, keys, settings),
             OperatorKind::As(name) => {
-                self.scope = with(&self.scope, &name.text, Definition::Table(std::rc::Rc::new(relation.clone())));
+                self.scope =
+                    with(&self.scope, &name.text, Definition::Table(std::rc::Rc::new(relation.clone())));
                 Ok(Relation { source: Some(name.text.clone()), ..relation })
             }
             OperatorKind::Invoke(call) => self.invoke_operator(relation, call),
@@ -108,7 +113,10 @@ impl<'a> Binder<'a> {
             },
             OperatorKind::Facet { body, by } => match body {
                 Some(body) => self.pipe(relation, body),
-                None => fault(by.first().map_or(span, |by| by.span), "`facet` gives several tables; add `with (…)`"),
+                None => fault(
+                    by.first().map_or(span, |by| by.span),
+                    "`facet` gives several tables; add `with (…)`",
+                ),
             },
             OperatorKind::MakeSeries { .. } => fault(span, "`make-series` is not supported yet"),
             OperatorKind::Evaluate { name, .. } => {
@@ -119,7 +127,9 @@ impl<'a> Binder<'a> {
             | OperatorKind::Print(_)
             | OperatorKind::Range { .. }
             | OperatorKind::Datatable { .. }
-            | OperatorKind::ExternalData { .. } => fault(span, "this begins a query, and cannot stand after `|`"),
+            | OperatorKind::ExternalData { .. } => {
+                fault(span, "this begins a query, and cannot stand after `|`")
+            }
             OperatorKind::Error => fault(span, "this could not be read"),
         }
     }
@@ -176,7 +186,11 @@ impl<'a> Binder<'a> {
     }
 
     /// Replaces columns in their places, and adds new ones at the end.
-    pub(super) fn with_columns(&mut self, relation: &Relation, values: Vec<(String, Typed)>) -> Binding<Relation> {
+    pub(super) fn with_columns(
+        &mut self,
+        relation: &Relation,
+        values: Vec<(String, Typed)>,
+    ) -> Binding<Relation> {
         let mut columns: Vec<(String, Typed)> =
             relation.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
         for (name, typed) in values {
@@ -217,7 +231,9 @@ impl<'a> Binder<'a> {
             match &pattern.kind {
                 ExprKind::Star => selected.extend(relation.columns.iter().cloned()),
                 ExprKind::Wildcard(text) => {
-                    selected.extend(relation.columns.iter().filter(|col| matches_wildcard(text, &col.name)).cloned());
+                    selected.extend(
+                        relation.columns.iter().filter(|col| matches_wildcard(text, &col.name)).cloned(),
+                    );
                 }
                 ExprKind::Name(name) => match relation.find(name) {
                     Some(col) => selected.push(col.clone()),
@@ -266,7 +282,9 @@ impl<'a> Binder<'a> {
             }
             match direction {
                 Some(ReorderDirection::Ascending) => chosen.sort_by(|left, right| left.name.cmp(&right.name)),
-                Some(ReorderDirection::Descending) => chosen.sort_by(|left, right| right.name.cmp(&left.name)),
+                Some(ReorderDirection::Descending) => {
+                    chosen.sort_by(|left, right| right.name.cmp(&left.name))
+                }
                 Some(ReorderDirection::GrannyAscending) => chosen.sort_by_key(|col| granny_key(&col.name)),
                 Some(ReorderDirection::GrannyDescending) => {
                     chosen.sort_by_key(|col| std::cmp::Reverse(granny_key(&col.name)));
@@ -305,7 +323,9 @@ impl<'a> Binder<'a> {
                 }
             };
             for pattern in patterns {
-                chosen.extend(relation.columns.iter().filter(|col| matches_wildcard(&pattern, &col.name)).cloned());
+                chosen.extend(
+                    relation.columns.iter().filter(|col| matches_wildcard(&pattern, &col.name)).cloned(),
+                );
             }
         }
         let mut seen = HashSet::new();
@@ -315,9 +335,8 @@ impl<'a> Binder<'a> {
 
     pub(super) fn count(&mut self, relation: &Relation, name: &str) -> Binding<Relation> {
         let fresh = self.fresh(name);
-        let count = crate::aggregates::lookup("count").map(|aggregate| {
-            (aggregate.build)(crate::aggregates::no_arguments())
-        });
+        let count = crate::aggregates::lookup("count")
+            .map(|aggregate| (aggregate.build)(crate::aggregates::no_arguments()));
         let Some(Ok(count)) = count else { return fault(Span::default(), "there is no count") };
         let column = PlanExpr::Column(datafusion::common::Column::new_unqualified(&fresh));
         let output = (name.to_owned(), Typed::new(column, KqlType::Long));
@@ -326,7 +345,8 @@ impl<'a> Binder<'a> {
 
     pub(super) fn constant_count(&mut self, count: &'a Expr) -> Binding<usize> {
         let typed = fold(self.scalar(count, &mut Context::default())?);
-        let number = typed.constant().and_then(|value| value.as_long()).and_then(|count| usize::try_from(count).ok());
+        let number =
+            typed.constant().and_then(|value| value.as_long()).and_then(|count| usize::try_from(count).ok());
         match number {
             Some(count) => Ok(count),
             None => fault(count.span, "a constant whole number is needed here"),
@@ -369,7 +389,8 @@ impl<'a> Binder<'a> {
         if !computed.is_empty() {
             let columns = sorted.plan.schema().columns();
             let exprs = columns.into_iter().map(PlanExpr::Column);
-            let exprs: Vec<PlanExpr> = exprs.chain(computed.into_iter().map(|(name, expr)| expr.alias(name))).collect();
+            let exprs: Vec<PlanExpr> =
+                exprs.chain(computed.into_iter().map(|(name, expr)| expr.alias(name))).collect();
             sorted.plan = LogicalPlanBuilder::from(sorted.plan).project(exprs)?.build()?;
         }
         sorted.order = order.clone();
@@ -395,9 +416,7 @@ impl<'a> Binder<'a> {
                 let name = format!("approximate_sum_{}", self.auto_name(by).unwrap_or_default());
                 (self.scalar(by, &mut context)?, name)
             }
-            None => {
-                (Typed::literal(Value::Long(1), KqlType::Long), format!("approximate_count_{name}"))
-            }
+            None => (Typed::literal(Value::Long(1), KqlType::Long), format!("approximate_count_{name}")),
         };
         let fresh = self.fresh("sum");
         let arguments = crate::aggregates::Arguments { args: vec![weight], filter: None, rank: None };
@@ -424,7 +443,9 @@ impl<'a> Binder<'a> {
             Some(Definition::Function(lambda, scope)) => {
                 match self.invoke(name, lambda, &scope, args, Some(relation), &mut Context::default())? {
                     Any::Table(relation) => Ok(relation),
-                    Any::Scalar(_) => fault(name.span, format!("`{}` gives a scalar, not a table", name.text)),
+                    Any::Scalar(_) => {
+                        fault(name.span, format!("`{}` gives a scalar, not a table", name.text))
+                    }
                 }
             }
             _ => fault(name.span, format!("there is no function `{}` in this query", name.text)),

@@ -75,8 +75,10 @@ impl<'a> Binder<'a> {
         let mut parsed = relation;
         let exprs = parsed.plan.schema().columns().into_iter().map(datafusion::logical_expr::Expr::Column);
         let exprs: Vec<_> = exprs.chain([groups.expr.alias(&name)]).collect();
-        parsed.plan = datafusion::logical_expr::LogicalPlanBuilder::from(parsed.plan).project(exprs)?.build()?;
-        let column = datafusion::logical_expr::Expr::Column(datafusion::common::Column::new_unqualified(name));
+        parsed.plan =
+            datafusion::logical_expr::LogicalPlanBuilder::from(parsed.plan).project(exprs)?.build()?;
+        let column =
+            datafusion::logical_expr::Expr::Column(datafusion::common::Column::new_unqualified(name));
         let groups = Typed::new(column.clone(), KqlType::Dynamic);
         // With `relaxed` a value that is not of its type is null by itself; otherwise nothing is parsed then.
         let relaxed = kind == "relaxed" || kind == "regex";
@@ -92,8 +94,9 @@ impl<'a> Binder<'a> {
             values.push(value);
         }
         if filter {
-            parsed.plan =
-                datafusion::logical_expr::LogicalPlanBuilder::from(parsed.plan).filter(all_fit.clone())?.build()?;
+            parsed.plan = datafusion::logical_expr::LogicalPlanBuilder::from(parsed.plan)
+                .filter(all_fit.clone())?
+                .build()?;
         }
         let named = columns.iter().zip(values).map(|((name, to), value)| {
             let value = if relaxed || filter {
@@ -131,17 +134,21 @@ impl<'a> Binder<'a> {
             };
             options.insert(setting.name.text.clone(), value.into());
         }
-        let options = Typed::literal(Value::from(serde_json::Value::Object(options).to_string()), KqlType::Dynamic);
+        let options =
+            Typed::literal(Value::from(serde_json::Value::Object(options).to_string()), KqlType::Dynamic);
         let bag = crate::functions::key_values(text, options);
         let name = self.fresh("parsed");
         let mut parsed = relation;
         let exprs = parsed.plan.schema().columns().into_iter().map(datafusion::logical_expr::Expr::Column);
         let exprs: Vec<_> = exprs.chain([bag.expr.alias(&name)]).collect();
-        parsed.plan = datafusion::logical_expr::LogicalPlanBuilder::from(parsed.plan).project(exprs)?.build()?;
-        let column = datafusion::logical_expr::Expr::Column(datafusion::common::Column::new_unqualified(name));
+        parsed.plan =
+            datafusion::logical_expr::LogicalPlanBuilder::from(parsed.plan).project(exprs)?.build()?;
+        let column =
+            datafusion::logical_expr::Expr::Column(datafusion::common::Column::new_unqualified(name));
         let bag = Typed::new(column, KqlType::Dynamic);
         let values = keys.iter().map(|(name, kind)| {
-            let element = crate::functions::dynamic_path(bag.clone(), crate::json::Step::Key(name.text.clone()));
+            let element =
+                crate::functions::dynamic_path(bag.clone(), crate::json::Step::Key(name.text.clone()));
             (name.text.clone(), cast(cast(element, KqlType::String), *kind))
         });
         let values = values.collect();

@@ -34,11 +34,14 @@ impl<'a> Binder<'a> {
             OperatorKind::Print(values) => self.print(values),
             OperatorKind::Range { name, from, to, step } => self.range(name, from, to, step, span),
             OperatorKind::Datatable { columns, cells } => self.datatable(columns, cells, span),
-            OperatorKind::ExternalData { .. } => {
-                fault(span, "`externaldata` would fetch from the network, which a query may not do here; load the data as a watchlist")
-            }
+            OperatorKind::ExternalData { .. } => fault(
+                span,
+                "`externaldata` would fetch from the network, which a query may not do here; load the data as a watchlist",
+            ),
             OperatorKind::Union { settings, tables } => self.union(None, settings, tables, span),
-            OperatorKind::Search { settings, tables, predicate } => self.search(settings, tables, predicate, span),
+            OperatorKind::Search { settings, tables, predicate } => {
+                self.search(settings, tables, predicate, span)
+            }
             OperatorKind::Find { settings, tables, predicate, project } => {
                 self.find(settings, tables, predicate, project.as_deref(), span)
             }
@@ -103,7 +106,8 @@ impl<'a> Binder<'a> {
         let visible = columns.iter().filter(|column| !column.hidden).map(col).collect();
         let hidden = columns.iter().filter(|column| column.hidden).map(col).collect();
         let provider: Arc<dyn TableProvider> = scan;
-        let plan = LogicalPlanBuilder::scan(reference.clone(), provider_as_source(provider), None)?.build()?;
+        let plan =
+            LogicalPlanBuilder::scan(reference.clone(), provider_as_source(provider), None)?.build()?;
         Ok(Relation { hidden, ..Relation::new(plan, visible) })
     }
 
@@ -159,7 +163,9 @@ impl<'a> Binder<'a> {
                     builder.push(&Value::Real(from + step * index as f64));
                 }
             }
-        } else if let (Some(from), Some(to), Some(step)) = (from.0.as_long(), to.0.as_long(), step.0.as_long()) {
+        } else if let (Some(from), Some(to), Some(step)) =
+            (from.0.as_long(), to.0.as_long(), step.0.as_long())
+        {
             if step == 0 || (i128::from(to) - i128::from(from)) / i128::from(step) > i128::from(MAX_RANGE) {
                 return fault(span, format!("this range has more than {MAX_RANGE} values"));
             }
@@ -173,7 +179,12 @@ impl<'a> Binder<'a> {
         self.memory(vec![(name.text.clone(), kind, builder)])
     }
 
-    fn datatable(&mut self, columns: &'a [(Name, KqlType)], cells: &'a [Expr], span: Span) -> Binding<Relation> {
+    fn datatable(
+        &mut self,
+        columns: &'a [(Name, KqlType)],
+        cells: &'a [Expr],
+        span: Span,
+    ) -> Binding<Relation> {
         if columns.is_empty() {
             return fault(span, "a datatable needs a column");
         }
@@ -191,7 +202,8 @@ impl<'a> Binder<'a> {
                 None => return fault(cell.span, "a cell of a datatable has to be a constant"),
             }
         }
-        let filled = columns.iter().zip(builders).map(|((name, kind), builder)| (name.text.clone(), *kind, builder));
+        let filled =
+            columns.iter().zip(builders).map(|((name, kind), builder)| (name.text.clone(), *kind, builder));
         self.memory(filled.collect())
     }
 

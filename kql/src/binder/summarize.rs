@@ -116,8 +116,13 @@ impl<'a> Binder<'a> {
                 "percentile" | "percentiles" | "percentilew" | "percentilesw" => {
                     Some(self.percentiles(name, args, context)?)
                 }
-                "percentiles_array" | "percentilesw_array" => Some(self.percentiles_array(name, args, context)?),
-                "take_any" | "any" if args.len() > 1 || matches!(args.first(), Some(arg) if arg.value.kind == ExprKind::Star) => {
+                "percentiles_array" | "percentilesw_array" => {
+                    Some(self.percentiles_array(name, args, context)?)
+                }
+                "take_any" | "any"
+                    if args.len() > 1
+                        || matches!(args.first(), Some(arg) if arg.value.kind == ExprKind::Star) =>
+                {
                     Some(self.any_row(name, args, relation, groups, context)?)
                 }
                 _ => None,
@@ -132,7 +137,10 @@ impl<'a> Binder<'a> {
         let before = context.aggregates.as_ref().map_or(0, Vec::len);
         let typed = self.scalar(&named.value, context)?;
         if context.aggregates.as_ref().map_or(0, Vec::len) == before && !typed.expr.column_refs().is_empty() {
-            return fault(named.value.span, "an aggregate is needed here, such as `count()` or `max(…)`; keys come after `by`");
+            return fault(
+                named.value.span,
+                "an aggregate is needed here, such as `count()` or `max(…)`; keys come after `by`",
+            );
         }
         let name = match named.names.first() {
             Some(name) => name.text.clone(),
@@ -153,7 +161,9 @@ impl<'a> Binder<'a> {
             let first = match name.text.as_str() {
                 "percentiles_array" | "percentilesw_array" => self.percentiles_array(name, args, context)?,
                 "arg_max" | "arg_min" => {
-                    let Some(relation) = context.row else { return fault(name.span, "there are no rows here") };
+                    let Some(relation) = context.row else {
+                        return fault(name.span, "there are no rows here");
+                    };
                     self.arg_best(name, args, relation, &HashSet::new(), context)?
                 }
                 _ => self.percentiles(name, args, context)?,
@@ -185,7 +195,9 @@ impl<'a> Binder<'a> {
             pending.push((fresh, aggregated.expr));
         }
         let expr = match aggregated.empty {
-            Some(empty) => coalesce(vec![column, PlanExpr::Literal(empty.into_scalar(aggregated.kind), None)]),
+            Some(empty) => {
+                coalesce(vec![column, PlanExpr::Literal(empty.into_scalar(aggregated.kind), None)])
+            }
             None if aggregated.kind == KqlType::String => not_null_text(column),
             None => column,
         };
@@ -215,7 +227,10 @@ impl<'a> Binder<'a> {
             bound.clear();
         }
         if bound.len() < aggregate.signature.required {
-            return fault(name.span, format!("`{}{}` is missing an argument", aggregate.name, aggregate.written));
+            return fault(
+                name.span,
+                format!("`{}{}` is missing an argument", aggregate.name, aggregate.written),
+            );
         }
         let mut filter = None;
         let mut values = Vec::with_capacity(bound.len());
@@ -225,7 +240,10 @@ impl<'a> Binder<'a> {
                 continue;
             }
             let Some(param) = aggregate.signature.param(index) else {
-                return fault(span, format!("`{}{}` takes no further argument", aggregate.name, aggregate.written));
+                return fault(
+                    span,
+                    format!("`{}{}` takes no further argument", aggregate.name, aggregate.written),
+                );
             };
             match coerce(typed, param) {
                 Ok(typed) => values.push(typed),
@@ -324,7 +342,12 @@ impl<'a> Binder<'a> {
         outputs.collect()
     }
 
-    fn percentiles(&mut self, name: &'a Name, args: &'a [Argument], context: &mut Context<'_>) -> Binding<Outputs> {
+    fn percentiles(
+        &mut self,
+        name: &'a Name,
+        args: &'a [Argument],
+        context: &mut Context<'_>,
+    ) -> Binding<Outputs> {
         let weighted = matches!(name.text.as_str(), "percentilew" | "percentilesw");
         let fixed = if weighted { 2 } else { 1 };
         let mut inner = Context { row: context.row, ..Context::default() };
@@ -382,7 +405,9 @@ impl<'a> Binder<'a> {
         let percents = Typed::literal(Value::json(&serde_json::Value::Array(percents)), KqlType::Dynamic);
         let mut values = vec![value, percents];
         values.extend(weight);
-        let Some(aggregate) = aggregates::lookup(&name.text) else { return fault(name.span, "unknown aggregate") };
+        let Some(aggregate) = aggregates::lookup(&name.text) else {
+            return fault(name.span, "unknown aggregate");
+        };
         let arguments = Arguments { args: values, filter: None, rank: None };
         let typed = self.push(aggregate.build, arguments, name, context)?;
         Ok(vec![(format!("{}_{base}", if weighted { "percentilesw" } else { "percentiles" }), typed)])
@@ -413,7 +438,10 @@ impl<'a> Binder<'a> {
             Some(name) => name.text.clone(),
             None => match self.auto_name(&named.value) {
                 Some(name) => free_name(&name, taken),
-                None => (1..).map(|number| format!("Column{number}")).find(|name| !taken.contains(name)).unwrap_or_default(),
+                None => (1..)
+                    .map(|number| format!("Column{number}"))
+                    .find(|name| !taken.contains(name))
+                    .unwrap_or_default(),
             },
         }
     }
@@ -427,8 +455,12 @@ impl<'a> Binder<'a> {
                 _ => Some(format!("{}_{}", self.auto_name(base)?, name.text)),
             },
             ExprKind::Index(base, index) => match &index.kind {
-                ExprKind::Literal(crate::ast::Literal::String(key)) => Some(format!("{}_{key}", self.auto_name(base)?)),
-                ExprKind::Literal(crate::ast::Literal::Long(Some(at))) => Some(format!("{}_{at}", self.auto_name(base)?)),
+                ExprKind::Literal(crate::ast::Literal::String(key)) => {
+                    Some(format!("{}_{key}", self.auto_name(base)?))
+                }
+                ExprKind::Literal(crate::ast::Literal::Long(Some(at))) => {
+                    Some(format!("{}_{at}", self.auto_name(base)?))
+                }
                 _ => None,
             },
             ExprKind::Call(name, args) => self.call_name(&name.text, args),

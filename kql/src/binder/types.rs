@@ -32,26 +32,36 @@ pub(crate) fn cast(typed: Typed, to: KqlType) -> Typed {
         (KqlType::Guid, KqlType::String) => Typed::new(not_null_text(typed.expr), KqlType::String),
         (KqlType::Timespan, KqlType::Long) => Typed::new(typed.expr, KqlType::Long),
         (KqlType::Dynamic, KqlType::String) => crate::functions::dynamic_text(typed),
-        (_, KqlType::Bool) => Kernel::call("tobool", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Bool)),
-        (_, KqlType::Int) => Kernel::call("toint", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Int)),
-        (_, KqlType::Long) => Kernel::call("tolong", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Long)),
-        (_, KqlType::Real) => Kernel::call("toreal", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Real)),
-        (_, KqlType::Decimal) => {
-            Kernel::call("todecimal", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Decimal))
+        (_, KqlType::Bool) => {
+            Kernel::call("tobool", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Bool))
         }
-        (_, KqlType::String) => {
-            Kernel::call("tostring", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::String))
+        (_, KqlType::Int) => {
+            Kernel::call("toint", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Int))
         }
-        (_, KqlType::Datetime) => {
-            Kernel::call("todatetime", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Datetime))
+        (_, KqlType::Long) => {
+            Kernel::call("tolong", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Long))
         }
-        (_, KqlType::Timespan) => {
-            Kernel::call("totimespan", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Timespan))
+        (_, KqlType::Real) => {
+            Kernel::call("toreal", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Real))
         }
-        (_, KqlType::Guid) => Kernel::call("toguid", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Guid)),
-        (_, KqlType::Dynamic) => {
-            Kernel::call("to_dynamic", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Dynamic))
+        (_, KqlType::Decimal) => Kernel::call("todecimal", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Decimal)
+        }),
+        (_, KqlType::String) => Kernel::call("tostring", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::String)
+        }),
+        (_, KqlType::Datetime) => Kernel::call("todatetime", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Datetime)
+        }),
+        (_, KqlType::Timespan) => Kernel::call("totimespan", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Timespan)
+        }),
+        (_, KqlType::Guid) => {
+            Kernel::call("toguid", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Guid))
         }
+        (_, KqlType::Dynamic) => Kernel::call("to_dynamic", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Dynamic)
+        }),
     }
 }
 
@@ -139,8 +149,12 @@ pub(crate) fn compare(span: Span, op: Operator, left: Typed, right: Typed, filte
         (_, (false, false)) => plain(op),
         (Operator::Eq, _) if filter => plain(Operator::Eq),
         (Operator::NotEq, _) if filter => plain(Operator::IsDistinctFrom),
-        (Operator::Eq, (true, false) | (false, true)) => coalesce(vec![plain(Operator::Eq), bool_literal(false)]),
-        (Operator::NotEq, (true, false) | (false, true)) => coalesce(vec![plain(Operator::NotEq), bool_literal(true)]),
+        (Operator::Eq, (true, false) | (false, true)) => {
+            coalesce(vec![plain(Operator::Eq), bool_literal(false)])
+        }
+        (Operator::NotEq, (true, false) | (false, true)) => {
+            coalesce(vec![plain(Operator::NotEq), bool_literal(true)])
+        }
         (Operator::Eq, _) => unless_both_null(&left, &right, plain(Operator::IsNotDistinctFrom)),
         (Operator::NotEq, _) => unless_both_null(&left, &right, plain(Operator::IsDistinctFrom)),
         _ => plain(op),
@@ -175,31 +189,44 @@ pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) ->
         (other, Bool) if other.is_numeric() => right = cast(right, Long),
         _ => {}
     }
-    let plain = |left: Typed, right: Typed, kind| Ok(Typed::new(binary_expr(left.expr, op, right.expr), kind));
+    let plain =
+        |left: Typed, right: Typed, kind| Ok(Typed::new(binary_expr(left.expr, op, right.expr), kind));
     match (left.kind, op, right.kind) {
         (left_kind, _, right_kind) if left_kind.is_numeric() && right_kind.is_numeric() => {
             let kind = match common(left_kind, right_kind) {
-                Some(Int) | None => if op == Operator::Divide || op == Operator::Modulo { Int } else { Int },
+                Some(Int) | None => {
+                    if op == Operator::Divide || op == Operator::Modulo {
+                        Int
+                    } else {
+                        Int
+                    }
+                }
                 Some(kind) => kind,
             };
             let (left, right) = (cast(left, kind), cast(right, kind));
             match (op, kind) {
                 (Operator::Divide, Int | Long) => {
-                    Ok(Kernel::call("divide", vec![left, right], kind, |row| match (row.long(0), row.long(1)) {
-                        (Some(left), Some(right)) => left.checked_div(right).into(),
-                        _ => Value::Null,
+                    Ok(Kernel::call("divide", vec![left, right], kind, |row| {
+                        match (row.long(0), row.long(1)) {
+                            (Some(left), Some(right)) => left.checked_div(right).into(),
+                            _ => Value::Null,
+                        }
                     }))
                 }
                 (Operator::Modulo, Int | Long) => {
-                    Ok(Kernel::call("modulo", vec![left, right], kind, |row| match (row.long(0), row.long(1)) {
-                        (Some(left), Some(right)) => left.checked_rem_euclid(right).into(),
-                        _ => Value::Null,
+                    Ok(Kernel::call("modulo", vec![left, right], kind, |row| {
+                        match (row.long(0), row.long(1)) {
+                            (Some(left), Some(right)) => left.checked_rem_euclid(right).into(),
+                            _ => Value::Null,
+                        }
                     }))
                 }
                 (Operator::Modulo, Real) => {
-                    Ok(Kernel::call("modulo", vec![left, right], kind, |row| match (row.real(0), row.real(1)) {
-                        (Some(left), Some(right)) => Value::Real(left % right),
-                        _ => Value::Null,
+                    Ok(Kernel::call("modulo", vec![left, right], kind, |row| {
+                        match (row.real(0), row.real(1)) {
+                            (Some(left), Some(right)) => Value::Real(left % right),
+                            _ => Value::Null,
+                        }
                     }))
                 }
                 (_, Decimal) => decimal_arithmetic(op, left, right),
@@ -247,7 +274,9 @@ fn scale_timespan(span: Typed, factor: Typed, divide: bool) -> Binding<Typed> {
         match (row.long(0), row.get(1)) {
             (Some(ticks), Value::Long(by)) => ticks.checked_mul(by).into(),
             (Some(ticks), Value::Int(by)) => ticks.checked_mul(i64::from(by)).into(),
-            (Some(ticks), by) => by.as_real().and_then(|by| crate::time::ticks_from_f64(ticks as f64 * by)).into(),
+            (Some(ticks), by) => {
+                by.as_real().and_then(|by| crate::time::ticks_from_f64(ticks as f64 * by)).into()
+            }
             _ => Value::Null,
         }
     }))
@@ -259,13 +288,15 @@ fn decimal_arithmetic(op: Operator, left: Typed, right: Typed) -> Binding<Typed>
         Operator::Minus => ("subtract_decimal", |row| decimals(row, i128::checked_sub)),
         Operator::Multiply => ("multiply_decimal", |row| {
             decimals(row, |left, right| {
-                let (left, right) = (crate::value::decimal_to_real(left), crate::value::decimal_to_real(right));
+                let (left, right) =
+                    (crate::value::decimal_to_real(left), crate::value::decimal_to_real(right));
                 crate::value::parse_decimal(&format!("{}", left * right))
             })
         }),
         Operator::Divide => ("divide_decimal", |row| {
             decimals(row, |left, right| {
-                let (left, right) = (crate::value::decimal_to_real(left), crate::value::decimal_to_real(right));
+                let (left, right) =
+                    (crate::value::decimal_to_real(left), crate::value::decimal_to_real(right));
                 crate::value::parse_decimal(&format!("{}", left / right))
             })
         }),

@@ -35,7 +35,10 @@ impl<'a> Binder<'a> {
         };
         let Some(row) = context.row else { return fault(name.span, "there are no rows here") };
         if context.windows.is_none() {
-            return fault(name.span, format!("`{}()` cannot stand here; put it in an `extend` before", name.text));
+            return fault(
+                name.span,
+                format!("`{}()` cannot stand here; put it in an `extend` before", name.text),
+            );
         }
         let mut inner = Context::row(row);
         inner.windows = context.windows.take();
@@ -72,15 +75,14 @@ impl<'a> Binder<'a> {
                 (vec![term, restart], KqlType::Long)
             }
             RowKind::Session => {
-                let (Some(at), Some(first), Some(between)) = (bound.next(), bound.next(), bound.next()) else {
+                let (Some(at), Some(first), Some(between)) = (bound.next(), bound.next(), bound.next())
+                else {
                     return wrong();
                 };
                 let restart = bound.next().unwrap_or(Typed::literal(Value::Bool(false), KqlType::Bool));
-                let (Ok(at), Ok(first), Ok(between)) = (
-                    of(at, KqlType::Datetime),
-                    of(first, KqlType::Timespan),
-                    of(between, KqlType::Timespan),
-                ) else {
+                let (Ok(at), Ok(first), Ok(between)) =
+                    (of(at, KqlType::Datetime), of(first, KqlType::Timespan), of(between, KqlType::Timespan))
+                else {
                     return wrong();
                 };
                 (vec![at, first, between, restart], KqlType::Datetime)
@@ -145,7 +147,10 @@ impl<'a> Binder<'a> {
     pub(super) fn number_rows(&mut self, relation: Relation) -> Binding<(Relation, PlanExpr)> {
         let mut relation = self.with_rank(relation)?;
         let column = relation.hidden.pop().map(|col| PlanExpr::Column(col.column));
-        Ok((relation, column.unwrap_or_else(|| PlanExpr::Literal(datafusion::common::ScalarValue::Int64(None), None))))
+        Ok((
+            relation,
+            column.unwrap_or_else(|| PlanExpr::Literal(datafusion::common::ScalarValue::Int64(None), None)),
+        ))
     }
 }
 

@@ -59,8 +59,20 @@ fn sort(row: &Row<'_>, descending: bool) -> Value<'static> {
         let (left, right) = (&first[*left], &first[*right]);
         match (left.is_null(), right.is_null()) {
             (true, true) => Ordering::Equal,
-            (true, false) => if nulls_last { Ordering::Greater } else { Ordering::Less },
-            (false, true) => if nulls_last { Ordering::Less } else { Ordering::Greater },
+            (true, false) => {
+                if nulls_last {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
+            (false, true) => {
+                if nulls_last {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
             _ if descending => compare(right, left),
             _ => compare(left, right),
         }
@@ -229,94 +241,265 @@ fn zip(row: &Row<'_>) -> Value<'static> {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval("pack_array", "([value: any], ...) -> dynamic", "The values as an array.", ("pack_array(1, 'a')", "[1,\"a\"]"), |row| {
-            array((0..row.len()).map(|index| row.json(index)).collect())
-        }),
-        eval("array_length", "(array: dynamic) -> long", "The number of elements; null for what is no array.", ("array_length(dynamic([1, 2]))", "2"), |row| row.array(0).map(|items| items.len()).into()),
-        eval("array_concat", "(array: dynamic, ...) -> dynamic", "The arrays one after another.", ("array_concat(dynamic([1]), dynamic([2]))", "[1,2]"), |row| {
-            array((0..row.len()).flat_map(|index| row.array(index).unwrap_or_default()).collect())
-        }),
-        eval("array_slice", "(array: dynamic, start: long, end: long) -> dynamic", "The elements from a place to another, both included; negative places count from the end.", ("array_slice(dynamic([1, 2, 3]), 1, 2)", "[2,3]"), slice),
-        eval("array_split", "(array: dynamic, places: any) -> dynamic", "The array cut at these places.", ("array_split(dynamic([1, 2, 3]), 1)", "[[1],[2,3]]"), split),
-        eval("array_index_of", "(array: dynamic, value: any, [start: long], [length: long], [occurrence: long]) -> long", "Where a value stands in the array, or -1.", ("array_index_of(dynamic(['a', 'b']), 'b')", "1"), |row| {
-            let Some(items) = row.array(0) else { return Value::Null };
-            let wanted = row.json(1);
-            let start = place(row.long(2).unwrap_or(0), items.len());
-            let start = usize::try_from(start.max(0)).unwrap_or(usize::MAX);
-            let length = row.long(3).and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-            let nth = usize::try_from(row.long(4).unwrap_or(1) - 1).unwrap_or(0);
-            let found = items.iter().enumerate().skip(start).take(length).filter(|(_, item)| {
-                **item == wanted || item.as_f64().is_some_and(|number| Some(number) == wanted.as_f64())
-            });
-            match found.map(|(index, _)| index).nth(nth) {
-                Some(index) => index.into(),
-                None => Value::Long(-1),
-            }
-        }),
-        eval("array_reverse", "(array: dynamic) -> dynamic", "The elements in the opposite order.", ("array_reverse(dynamic([1, 2]))", "[2,1]"), |row| row.array(0).map_or(Value::Null, |items| array(items.into_iter().rev().collect()))),
-        eval("array_sort_asc", "(array: dynamic, more: any, ...) -> dynamic", "The elements from the least to the greatest; further arrays are put in the same order.", ("array_sort_asc(dynamic([2, 1]))", "[1,2]"), |row| sort(row, false)),
-        eval("array_sort_desc", "(array: dynamic, more: any, ...) -> dynamic", "The elements from the greatest to the least; further arrays are put in the same order.", ("array_sort_desc(dynamic([1, 2]))", "[2,1]"), |row| sort(row, true)),
-        eval("array_shift_left", "(array: dynamic, by: long, [fill: any]) -> dynamic", "The elements moved to the front, with the gap filled.", ("array_shift_left(dynamic([1, 2, 3]), 1, 0)", "[2,3,0]"), |row| shift(row, true)),
-        eval("array_shift_right", "(array: dynamic, by: long, [fill: any]) -> dynamic", "The elements moved to the end, with the gap filled.", ("array_shift_right(dynamic([1, 2, 3]), 1, 0)", "[0,1,2]"), |row| shift(row, false)),
-        eval("array_rotate_left", "(array: dynamic, by: long) -> dynamic", "The elements moved to the front, those that fall out put at the end.", ("array_rotate_left(dynamic([1, 2, 3]), 1)", "[2,3,1]"), |row| rotate(row, true)),
-        eval("array_rotate_right", "(array: dynamic, by: long) -> dynamic", "The elements moved to the end, those that fall out put at the front.", ("array_rotate_right(dynamic([1, 2, 3]), 1)", "[3,1,2]"), |row| rotate(row, false)),
-        eval("array_sum", "(array: dynamic) -> real", "The sum of the elements; null if one is no number.", ("array_sum(dynamic([1, 2]))", "3"), |row| {
-            let Some(items) = row.array(0) else { return Value::Null };
-            items.iter().map(Json::as_f64).sum::<Option<f64>>().into()
-        }),
-        eval("array_iff", "(conditions: dynamic, then: any, otherwise: any) -> dynamic", "For each condition the element of one array or the other.", ("array_iff(dynamic([true, false]), dynamic([1, 2]), dynamic([3, 4]))", "[1,4]"), iff).also(&["array_iif"]),
-        eval("range", "(start: any, stop: any, [step: any]) -> dynamic", "The values from start to stop.", ("range(1, 7, 3)", "[1,4,7]"), range),
-        eval("repeat", "(value: any, count: long) -> dynamic", "An array of the value so many times.", ("repeat(1, 3)", "[1,1,1]"), |row| match row.long(1) {
-            Some(count) => array(vec![row.json(0); usize::try_from(count).unwrap_or(0).min(1_048_576)]),
-            None => Value::Null,
-        }),
-        eval("strcat_array", "(array: dynamic, delimiter: string) -> string", "The elements as one string, with a delimiter between them.", ("strcat_array(dynamic([1, 'a']), '->')", "1->a"), |row| {
-            let items = row.array(0).unwrap_or_default();
-            let texts: Vec<String> = items
-                .iter()
-                .map(|item| string_of(&Value::from(item.to_string()), KqlType::Dynamic))
-                .collect();
-            Value::from(texts.join(row.text(1)))
-        }),
-        eval("zip", "(array: dynamic, ...) -> dynamic", "An array of the arrays' first elements, of their second ones and so on.", ("zip(dynamic([1, 2]), dynamic([3, 4]))", "[[1,3],[2,4]]"), zip),
-        eval("set_has_element", "(set: dynamic, value: any) -> bool", "Whether an array has an element.", ("set_has_element(dynamic([1, 2]), 2)", "true"), |row| {
-            let Some(items) = row.array(0) else { return Value::Null };
-            let wanted = row.json(1);
-            items.iter().any(|item| *item == wanted || item.as_f64().is_some_and(|number| Some(number) == wanted.as_f64())).into()
-        }),
-        eval("set_union", "(set: dynamic, ...) -> dynamic", "The distinct elements of all arrays.", ("set_union(dynamic([1, 2]), dynamic([2, 3]))", "[1,2,3]"), |row| {
-            array(distinct((0..row.len()).flat_map(|index| row.array(index).unwrap_or_default())))
-        }),
-        eval("set_intersect", "(set: dynamic, ...) -> dynamic", "The distinct elements that all arrays have.", ("set_intersect(dynamic([1, 2]), dynamic([2, 3]))", "[2]"), |row| {
-            set_of(row, |other, item| other.contains(&item.to_string()))
-        }),
-        eval("set_difference", "(set: dynamic, ...) -> dynamic", "The distinct elements of the first array that no other has.", ("set_difference(dynamic([1, 2]), dynamic([2, 3]))", "[1]"), |row| {
-            set_of(row, |other, item| !other.contains(&item.to_string()))
-        }),
-        eval("set_equals", "(left: dynamic, right: dynamic) -> bool", "Whether two arrays have the same elements.", ("set_equals(dynamic([1, 2]), dynamic([2, 1]))", "true"), |row| {
-            let set = |index: usize| -> Option<HashSet<String>> { Some(row.array(index)?.iter().map(Json::to_string).collect()) };
-            set(0).zip(set(1)).map(|(left, right)| left == right).into()
-        }),
-        eval("jaccard_index", "(left: dynamic, right: dynamic) -> real", "How alike two sets are: common elements by all elements.", ("jaccard_index(dynamic([1, 2]), dynamic([2, 3]))", "0.3333333333333333"), |row| {
-            let set = |index: usize| -> Option<HashSet<String>> { Some(row.array(index)?.iter().map(Json::to_string).collect()) };
-            match set(0).zip(set(1)) {
-                Some((left, right)) => {
-                    let union = left.union(&right).count();
-                    Value::Real(if union == 0 { f64::NAN } else { left.intersection(&right).count() as f64 / union as f64 })
+        eval(
+            "pack_array",
+            "([value: any], ...) -> dynamic",
+            "The values as an array.",
+            ("pack_array(1, 'a')", "[1,\"a\"]"),
+            |row| array((0..row.len()).map(|index| row.json(index)).collect()),
+        ),
+        eval(
+            "array_length",
+            "(array: dynamic) -> long",
+            "The number of elements; null for what is no array.",
+            ("array_length(dynamic([1, 2]))", "2"),
+            |row| row.array(0).map(|items| items.len()).into(),
+        ),
+        eval(
+            "array_concat",
+            "(array: dynamic, ...) -> dynamic",
+            "The arrays one after another.",
+            ("array_concat(dynamic([1]), dynamic([2]))", "[1,2]"),
+            |row| array((0..row.len()).flat_map(|index| row.array(index).unwrap_or_default()).collect()),
+        ),
+        eval(
+            "array_slice",
+            "(array: dynamic, start: long, end: long) -> dynamic",
+            "The elements from a place to another, both included; negative places count from the end.",
+            ("array_slice(dynamic([1, 2, 3]), 1, 2)", "[2,3]"),
+            slice,
+        ),
+        eval(
+            "array_split",
+            "(array: dynamic, places: any) -> dynamic",
+            "The array cut at these places.",
+            ("array_split(dynamic([1, 2, 3]), 1)", "[[1],[2,3]]"),
+            split,
+        ),
+        eval(
+            "array_index_of",
+            "(array: dynamic, value: any, [start: long], [length: long], [occurrence: long]) -> long",
+            "Where a value stands in the array, or -1.",
+            ("array_index_of(dynamic(['a', 'b']), 'b')", "1"),
+            |row| {
+                let Some(items) = row.array(0) else { return Value::Null };
+                let wanted = row.json(1);
+                let start = place(row.long(2).unwrap_or(0), items.len());
+                let start = usize::try_from(start.max(0)).unwrap_or(usize::MAX);
+                let length =
+                    row.long(3).and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+                let nth = usize::try_from(row.long(4).unwrap_or(1) - 1).unwrap_or(0);
+                let found = items.iter().enumerate().skip(start).take(length).filter(|(_, item)| {
+                    **item == wanted || item.as_f64().is_some_and(|number| Some(number) == wanted.as_f64())
+                });
+                match found.map(|(index, _)| index).nth(nth) {
+                    Some(index) => index.into(),
+                    None => Value::Long(-1),
                 }
+            },
+        ),
+        eval(
+            "array_reverse",
+            "(array: dynamic) -> dynamic",
+            "The elements in the opposite order.",
+            ("array_reverse(dynamic([1, 2]))", "[2,1]"),
+            |row| row.array(0).map_or(Value::Null, |items| array(items.into_iter().rev().collect())),
+        ),
+        eval(
+            "array_sort_asc",
+            "(array: dynamic, more: any, ...) -> dynamic",
+            "The elements from the least to the greatest; further arrays are put in the same order.",
+            ("array_sort_asc(dynamic([2, 1]))", "[1,2]"),
+            |row| sort(row, false),
+        ),
+        eval(
+            "array_sort_desc",
+            "(array: dynamic, more: any, ...) -> dynamic",
+            "The elements from the greatest to the least; further arrays are put in the same order.",
+            ("array_sort_desc(dynamic([1, 2]))", "[2,1]"),
+            |row| sort(row, true),
+        ),
+        eval(
+            "array_shift_left",
+            "(array: dynamic, by: long, [fill: any]) -> dynamic",
+            "The elements moved to the front, with the gap filled.",
+            ("array_shift_left(dynamic([1, 2, 3]), 1, 0)", "[2,3,0]"),
+            |row| shift(row, true),
+        ),
+        eval(
+            "array_shift_right",
+            "(array: dynamic, by: long, [fill: any]) -> dynamic",
+            "The elements moved to the end, with the gap filled.",
+            ("array_shift_right(dynamic([1, 2, 3]), 1, 0)", "[0,1,2]"),
+            |row| shift(row, false),
+        ),
+        eval(
+            "array_rotate_left",
+            "(array: dynamic, by: long) -> dynamic",
+            "The elements moved to the front, those that fall out put at the end.",
+            ("array_rotate_left(dynamic([1, 2, 3]), 1)", "[2,3,1]"),
+            |row| rotate(row, true),
+        ),
+        eval(
+            "array_rotate_right",
+            "(array: dynamic, by: long) -> dynamic",
+            "The elements moved to the end, those that fall out put at the front.",
+            ("array_rotate_right(dynamic([1, 2, 3]), 1)", "[3,1,2]"),
+            |row| rotate(row, false),
+        ),
+        eval(
+            "array_sum",
+            "(array: dynamic) -> real",
+            "The sum of the elements; null if one is no number.",
+            ("array_sum(dynamic([1, 2]))", "3"),
+            |row| {
+                let Some(items) = row.array(0) else { return Value::Null };
+                items.iter().map(Json::as_f64).sum::<Option<f64>>().into()
+            },
+        ),
+        eval(
+            "array_iff",
+            "(conditions: dynamic, then: any, otherwise: any) -> dynamic",
+            "For each condition the element of one array or the other.",
+            ("array_iff(dynamic([true, false]), dynamic([1, 2]), dynamic([3, 4]))", "[1,4]"),
+            iff,
+        )
+        .also(&["array_iif"]),
+        eval(
+            "range",
+            "(start: any, stop: any, [step: any]) -> dynamic",
+            "The values from start to stop.",
+            ("range(1, 7, 3)", "[1,4,7]"),
+            range,
+        ),
+        eval(
+            "repeat",
+            "(value: any, count: long) -> dynamic",
+            "An array of the value so many times.",
+            ("repeat(1, 3)", "[1,1,1]"),
+            |row| match row.long(1) {
+                Some(count) => array(vec![row.json(0); usize::try_from(count).unwrap_or(0).min(1_048_576)]),
                 None => Value::Null,
-            }
-        }),
-        eval("array_min", "(array: dynamic) -> dynamic", "The least number.", ("array_min(dynamic([2, 1]))", "1"), |row| {
-            let items = row.array(0).unwrap_or_default();
-            let whole = items.iter().all(Json::is_i64);
-            numbers(row, 0).and_then(|numbers| numbers.into_iter().reduce(f64::min)).map_or(Value::Null, |least| Value::json(&whole_or_real(least, whole)))
-        }),
-        eval("array_max", "(array: dynamic) -> dynamic", "The greatest number.", ("array_max(dynamic([2, 1]))", "2"), |row| {
-            let items = row.array(0).unwrap_or_default();
-            let whole = items.iter().all(Json::is_i64);
-            numbers(row, 0).and_then(|numbers| numbers.into_iter().reduce(f64::max)).map_or(Value::Null, |most| Value::json(&whole_or_real(most, whole)))
-        }),
+            },
+        ),
+        eval(
+            "strcat_array",
+            "(array: dynamic, delimiter: string) -> string",
+            "The elements as one string, with a delimiter between them.",
+            ("strcat_array(dynamic([1, 'a']), '->')", "1->a"),
+            |row| {
+                let items = row.array(0).unwrap_or_default();
+                let texts: Vec<String> = items
+                    .iter()
+                    .map(|item| string_of(&Value::from(item.to_string()), KqlType::Dynamic))
+                    .collect();
+                Value::from(texts.join(row.text(1)))
+            },
+        ),
+        eval(
+            "zip",
+            "(array: dynamic, ...) -> dynamic",
+            "An array of the arrays' first elements, of their second ones and so on.",
+            ("zip(dynamic([1, 2]), dynamic([3, 4]))", "[[1,3],[2,4]]"),
+            zip,
+        ),
+        eval(
+            "set_has_element",
+            "(set: dynamic, value: any) -> bool",
+            "Whether an array has an element.",
+            ("set_has_element(dynamic([1, 2]), 2)", "true"),
+            |row| {
+                let Some(items) = row.array(0) else { return Value::Null };
+                let wanted = row.json(1);
+                items
+                    .iter()
+                    .any(|item| {
+                        *item == wanted || item.as_f64().is_some_and(|number| Some(number) == wanted.as_f64())
+                    })
+                    .into()
+            },
+        ),
+        eval(
+            "set_union",
+            "(set: dynamic, ...) -> dynamic",
+            "The distinct elements of all arrays.",
+            ("set_union(dynamic([1, 2]), dynamic([2, 3]))", "[1,2,3]"),
+            |row| array(distinct((0..row.len()).flat_map(|index| row.array(index).unwrap_or_default()))),
+        ),
+        eval(
+            "set_intersect",
+            "(set: dynamic, ...) -> dynamic",
+            "The distinct elements that all arrays have.",
+            ("set_intersect(dynamic([1, 2]), dynamic([2, 3]))", "[2]"),
+            |row| set_of(row, |other, item| other.contains(&item.to_string())),
+        ),
+        eval(
+            "set_difference",
+            "(set: dynamic, ...) -> dynamic",
+            "The distinct elements of the first array that no other has.",
+            ("set_difference(dynamic([1, 2]), dynamic([2, 3]))", "[1]"),
+            |row| set_of(row, |other, item| !other.contains(&item.to_string())),
+        ),
+        eval(
+            "set_equals",
+            "(left: dynamic, right: dynamic) -> bool",
+            "Whether two arrays have the same elements.",
+            ("set_equals(dynamic([1, 2]), dynamic([2, 1]))", "true"),
+            |row| {
+                let set = |index: usize| -> Option<HashSet<String>> {
+                    Some(row.array(index)?.iter().map(Json::to_string).collect())
+                };
+                set(0).zip(set(1)).map(|(left, right)| left == right).into()
+            },
+        ),
+        eval(
+            "jaccard_index",
+            "(left: dynamic, right: dynamic) -> real",
+            "How alike two sets are: common elements by all elements.",
+            ("jaccard_index(dynamic([1, 2]), dynamic([2, 3]))", "0.3333333333333333"),
+            |row| {
+                let set = |index: usize| -> Option<HashSet<String>> {
+                    Some(row.array(index)?.iter().map(Json::to_string).collect())
+                };
+                match set(0).zip(set(1)) {
+                    Some((left, right)) => {
+                        let union = left.union(&right).count();
+                        Value::Real(if union == 0 {
+                            f64::NAN
+                        } else {
+                            left.intersection(&right).count() as f64 / union as f64
+                        })
+                    }
+                    None => Value::Null,
+                }
+            },
+        ),
+        eval(
+            "array_min",
+            "(array: dynamic) -> dynamic",
+            "The least number.",
+            ("array_min(dynamic([2, 1]))", "1"),
+            |row| {
+                let items = row.array(0).unwrap_or_default();
+                let whole = items.iter().all(Json::is_i64);
+                numbers(row, 0)
+                    .and_then(|numbers| numbers.into_iter().reduce(f64::min))
+                    .map_or(Value::Null, |least| Value::json(&whole_or_real(least, whole)))
+            },
+        ),
+        eval(
+            "array_max",
+            "(array: dynamic) -> dynamic",
+            "The greatest number.",
+            ("array_max(dynamic([2, 1]))", "2"),
+            |row| {
+                let items = row.array(0).unwrap_or_default();
+                let whole = items.iter().all(Json::is_i64);
+                numbers(row, 0)
+                    .and_then(|numbers| numbers.into_iter().reduce(f64::max))
+                    .map_or(Value::Null, |most| Value::json(&whole_or_real(most, whole)))
+            },
+        ),
     ]
 }
 

@@ -126,7 +126,13 @@ pub(super) fn functions() -> Vec<Function> {
             ("coalesce('', 'first')", "first"),
             first_present,
         ),
-        build("isnull", "(value: any) -> bool", "Whether a value is null; a string never is.", ("isnull(int(null))", "true"), is_null),
+        build(
+            "isnull",
+            "(value: any) -> bool",
+            "Whether a value is null; a string never is.",
+            ("isnull(int(null))", "true"),
+            is_null,
+        ),
         build(
             "isnotnull",
             "(value: any) -> bool",
@@ -150,18 +156,30 @@ pub(super) fn functions() -> Vec<Function> {
             |args| is_empty(args).map(negated),
         )
         .also(&["notempty"]),
-        build("not", "(condition: bool) -> bool", "The opposite; null stays null.", ("not(1 > 2)", "true"), |args| {
-            match args.into_iter().next() {
+        build(
+            "not",
+            "(condition: bool) -> bool",
+            "The opposite; null stays null.",
+            ("not(1 > 2)", "true"),
+            |args| match args.into_iter().next() {
                 Some(value) => Ok(negated(value)),
                 None => Err("a condition is missing".to_owned()),
-            }
-        }),
-        eval("min_of", "(value: any, ...) -> any", "The least of the values.", ("min_of(3, 1, 2)", "1"), |row| {
-            best_of(row, std::cmp::Ordering::Less)
-        }),
-        eval("max_of", "(value: any, ...) -> any", "The greatest of the values.", ("max_of(3, 1, 2)", "3"), |row| {
-            best_of(row, std::cmp::Ordering::Greater)
-        }),
+            },
+        ),
+        eval(
+            "min_of",
+            "(value: any, ...) -> any",
+            "The least of the values.",
+            ("min_of(3, 1, 2)", "1"),
+            |row| best_of(row, std::cmp::Ordering::Less),
+        ),
+        eval(
+            "max_of",
+            "(value: any, ...) -> any",
+            "The greatest of the values.",
+            ("max_of(3, 1, 2)", "3"),
+            |row| best_of(row, std::cmp::Ordering::Greater),
+        ),
     ]
 }
 

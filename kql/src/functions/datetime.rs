@@ -92,7 +92,9 @@ fn datetime_diff(row: &Row<'_>) -> Value<'static> {
                 Part::Quarter => 3,
                 _ => 1,
             };
-            months(later).zip(months(earlier)).map(|(later, earlier)| later.div_euclid(size) - earlier.div_euclid(size))
+            months(later)
+                .zip(months(earlier))
+                .map(|(later, earlier)| later.div_euclid(size) - earlier.div_euclid(size))
         }
     };
     difference.into()
@@ -128,10 +130,13 @@ fn start_of(row: &Row<'_>, unit: Part, extra: i64) -> Option<i64> {
     let date = datetime_from_ticks(row.long(0)?)?.date();
     let offset = row.long(1).unwrap_or(0).checked_add(extra)?;
     let start = match unit {
-        Part::Year => add_months(NaiveDate::from_ymd_opt(date.year(), 1, 1)?.into(), offset.checked_mul(12)?)?,
+        Part::Year => {
+            add_months(NaiveDate::from_ymd_opt(date.year(), 1, 1)?.into(), offset.checked_mul(12)?)?
+        }
         Part::Month => add_months(date.with_day(1)?.into(), offset)?,
         Part::Week => {
-            let sunday = date.checked_sub_days(Days::new(u64::from(date.weekday().num_days_from_sunday())))?;
+            let sunday =
+                date.checked_sub_days(Days::new(u64::from(date.weekday().num_days_from_sunday())))?;
             let span = offset.checked_mul(7 * TICKS_PER_DAY)?;
             return valid_datetime(ticks_from_naive(sunday.into())?.checked_add(span)?);
         }
@@ -235,7 +240,9 @@ fn make_datetime(row: &Row<'_>) -> Option<i64> {
     if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..60.0).contains(&second) {
         return None;
     }
-    let within = hour * TICKS_PER_HOUR + minute * TICKS_PER_MINUTE + time::ticks_from_f64(second * TICKS_PER_SECOND as f64)?;
+    let within = hour * TICKS_PER_HOUR
+        + minute * TICKS_PER_MINUTE
+        + time::ticks_from_f64(second * TICKS_PER_SECOND as f64)?;
     ticks_from_naive(date.into())?.checked_add(within)
 }
 
@@ -270,7 +277,10 @@ fn from_unix(row: &Row<'_>, per_unit: f64) -> Option<i64> {
 /// The greatest multiple of a size that is not above a value, counted from a fixed point.
 fn bin(value: &Value<'_>, size: &Value<'_>, from: &Value<'_>) -> Value<'static> {
     match (value, size, from) {
-        (Value::Real(_), _, _) | (_, Value::Real(_), _) | (_, _, Value::Real(_)) | (Value::Decimal(_), _, _) => {
+        (Value::Real(_), _, _)
+        | (_, Value::Real(_), _)
+        | (_, _, Value::Real(_))
+        | (Value::Decimal(_), _, _) => {
             let (Some(value), Some(size)) = (value.as_real(), size.as_real()) else { return Value::Null };
             let from = from.as_real().unwrap_or(0.0);
             if size <= 0.0 {
@@ -284,7 +294,11 @@ fn bin(value: &Value<'_>, size: &Value<'_>, from: &Value<'_>) -> Value<'static> 
             if size <= 0 {
                 return Value::Null;
             }
-            value.checked_sub(from).map(|distance| distance.rem_euclid(size)).and_then(|rest| value.checked_sub(rest)).into()
+            value
+                .checked_sub(from)
+                .map(|distance| distance.rem_euclid(size))
+                .and_then(|rest| value.checked_sub(rest))
+                .into()
         }
     }
 }
@@ -295,48 +309,231 @@ fn zone_shift(row: &Row<'_>, to_utc: bool) -> Option<i64> {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval("bin", "(value: number, size: any) -> any", "The value rounded down to a multiple of the size.", ("bin(17, 5)", "15"), |row| {
-            bin(&row.get(0), &row.get(1), &Value::Null)
-        })
+        eval(
+            "bin",
+            "(value: number, size: any) -> any",
+            "The value rounded down to a multiple of the size.",
+            ("bin(17, 5)", "15"),
+            |row| bin(&row.get(0), &row.get(1), &Value::Null),
+        )
         .also(&["floor"]),
-        eval("bin_at", "(value: number, size: any, fixed: number) -> any", "The value rounded down, so that the fixed point is a border.", ("bin_at(6.5, 2.5, 7)", "4.5"), |row| {
-            bin(&row.get(0), &row.get(1), &row.get(2))
-        }),
-        eval("datetime_add", "(part: string, amount: long, time: datetime) -> datetime", "The time so many parts later.", ("datetime_add('month', 1, datetime(2026-01-31))", "2026-02-28T00:00:00Z"), datetime_add),
-        eval("datetime_diff", "(part: string, later: datetime, earlier: datetime) -> long", "How many borders of a part lie between two times.", ("datetime_diff('hour', datetime(2026-01-01 03:10), datetime(2026-01-01 01:50))", "2"), datetime_diff),
-        eval("datetime_part", "(part: string, time: datetime) -> int", "A part of a time as a number.", ("datetime_part('month', datetime(2026-03-01))", "3"), datetime_part).also(&["date_part"]),
-        eval("format_datetime", "(time: datetime, format: string) -> string", "The time as the format says: `yyyy`, `MM`, `dd`, `HH`, `mm`, `ss`, `f…`.", ("format_datetime(datetime(2026-01-02 03:04:05), 'yy-MM-dd HH:mm')", "26-01-02 03:04"), |row| {
-            row.long(0).and_then(|ticks| format_datetime(ticks, row.text(1))).into()
-        }),
-        eval("format_timespan", "(span: timespan, format: string) -> string", "The span as the format says: `d`, `HH`, `mm`, `ss`, `f…`.", ("format_timespan(1h + 5m, 'hh:mm')", "01:05"), |row| {
-            row.long(0).map(|ticks| format_timespan(ticks, row.text(1))).into()
-        }),
-        eval("startofday", "(time: datetime, [offset: long]) -> datetime", "The first moment of the day.", ("startofday(datetime(2026-01-02 03:04))", "2026-01-02T00:00:00Z"), |row| start_of(row, Part::Ticks(TICKS_PER_DAY), 0).into()),
-        eval("startofweek", "(time: datetime, [offset: long]) -> datetime", "The first moment of the week, which begins on Sunday.", ("startofweek(datetime(2026-01-02))", "2025-12-28T00:00:00Z"), |row| start_of(row, Part::Week, 0).into()),
-        eval("startofmonth", "(time: datetime, [offset: long]) -> datetime", "The first moment of the month.", ("startofmonth(datetime(2026-01-22), 1)", "2026-02-01T00:00:00Z"), |row| start_of(row, Part::Month, 0).into()),
-        eval("startofyear", "(time: datetime, [offset: long]) -> datetime", "The first moment of the year.", ("startofyear(datetime(2026-05-02))", "2026-01-01T00:00:00Z"), |row| start_of(row, Part::Year, 0).into()),
-        eval("endofday", "(time: datetime, [offset: long]) -> datetime", "The last tick of the day.", ("endofday(datetime(2026-01-02))", "2026-01-02T23:59:59.9999999Z"), |row| end_of(row, Part::Ticks(TICKS_PER_DAY)).into()),
-        eval("endofweek", "(time: datetime, [offset: long]) -> datetime", "The last tick of the week.", ("endofweek(datetime(2026-01-02))", "2026-01-03T23:59:59.9999999Z"), |row| end_of(row, Part::Week).into()),
-        eval("endofmonth", "(time: datetime, [offset: long]) -> datetime", "The last tick of the month.", ("endofmonth(datetime(2026-02-02))", "2026-02-28T23:59:59.9999999Z"), |row| end_of(row, Part::Month).into()),
-        eval("endofyear", "(time: datetime, [offset: long]) -> datetime", "The last tick of the year.", ("endofyear(datetime(2026-01-02))", "2026-12-31T23:59:59.9999999Z"), |row| end_of(row, Part::Year).into()),
-        eval("getyear", "(time: datetime) -> int", "The year.", ("getyear(datetime(2026-01-02))", "2026"), |row| row.long(0).and_then(|ticks| part_of("year", ticks)).into()),
-        eval("getmonth", "(time: datetime) -> int", "The month.", ("getmonth(datetime(2026-01-02))", "1"), |row| row.long(0).and_then(|ticks| part_of("month", ticks)).into()),
-        eval("monthofyear", "(time: datetime) -> int", "The month.", ("monthofyear(datetime(2026-01-02))", "1"), |row| row.long(0).and_then(|ticks| part_of("month", ticks)).into()),
-        eval("dayofmonth", "(time: datetime) -> int", "The day within the month.", ("dayofmonth(datetime(2026-01-02))", "2"), |row| row.long(0).and_then(|ticks| part_of("day", ticks)).into()),
-        eval("dayofyear", "(time: datetime) -> int", "The day within the year.", ("dayofyear(datetime(2026-02-01))", "32"), |row| row.long(0).and_then(|ticks| part_of("dayofyear", ticks)).into()),
-        eval("dayofweek", "(time: datetime) -> timespan", "The days since Sunday.", ("dayofweek(datetime(2026-01-02))", "5.00:00:00"), |row| {
-            let day = row.long(0).and_then(datetime_from_ticks).map(|at| i64::from(at.weekday().num_days_from_sunday()));
-            day.map(|day| day * TICKS_PER_DAY).into()
-        }),
-        eval("hourofday", "(time: datetime) -> int", "The hour.", ("hourofday(datetime(2026-01-02 03:04))", "3"), |row| row.long(0).and_then(|ticks| part_of("hour", ticks)).into()),
-        eval("week_of_year", "(time: datetime) -> long", "The week by ISO 8601.", ("week_of_year(datetime(2026-01-02))", "1"), |row| row.long(0).and_then(|ticks| part_of("week", ticks)).into()).also(&["weekofyear"]),
-        eval("make_datetime", "(year: any, month: any, day: any, [hour: any], [minute: any], [second: any]) -> datetime", "A time from its parts.", ("make_datetime(2026, 1, 2, 3, 4, 5)", "2026-01-02T03:04:05Z"), |row| make_datetime(row).into()),
-        eval("make_timespan", "(days_or_hours: any, hours_or_minutes: any, [minutes_or_seconds: any], [seconds: any]) -> timespan", "A span from its parts.", ("make_timespan(1, 2, 3, 4)", "1.02:03:04"), |row| make_timespan(row).into()),
-        eval("unixtime_seconds_todatetime", "(seconds: number) -> datetime", "A time from Unix seconds.", ("unixtime_seconds_todatetime(1767322845)", "2026-01-02T03:00:45Z"), |row| from_unix(row, 1e7).into()),
-        eval("unixtime_milliseconds_todatetime", "(milliseconds: number) -> datetime", "A time from Unix milliseconds.", ("unixtime_milliseconds_todatetime(1767322845001)", "2026-01-02T03:00:45.0010000Z"), |row| from_unix(row, 1e4).into()),
-        eval("unixtime_microseconds_todatetime", "(microseconds: number) -> datetime", "A time from Unix microseconds.", ("unixtime_microseconds_todatetime(1767322845000001)", "2026-01-02T03:00:45.0000010Z"), |row| from_unix(row, 10.0).into()),
-        eval("unixtime_nanoseconds_todatetime", "(nanoseconds: number) -> datetime", "A time from Unix nanoseconds.", ("unixtime_nanoseconds_todatetime(1767322845000000100)", "2026-01-02T03:00:45.0000001Z"), |row| from_unix(row, 0.01).into()),
-        eval("datetime_utc_to_local", "(time: datetime, zone: string) -> datetime", "A time of UTC in a zone.", ("datetime_utc_to_local(datetime(2026-01-02), 'Europe/Berlin')", "2026-01-02T01:00:00Z"), |row| zone_shift(row, false).into()),
-        eval("datetime_local_to_utc", "(time: datetime, zone: string) -> datetime", "A time of a zone in UTC.", ("datetime_local_to_utc(datetime(2026-01-02), 'Europe/Berlin')", "2026-01-01T23:00:00Z"), |row| zone_shift(row, true).into()),
+        eval(
+            "bin_at",
+            "(value: number, size: any, fixed: number) -> any",
+            "The value rounded down, so that the fixed point is a border.",
+            ("bin_at(6.5, 2.5, 7)", "4.5"),
+            |row| bin(&row.get(0), &row.get(1), &row.get(2)),
+        ),
+        eval(
+            "datetime_add",
+            "(part: string, amount: long, time: datetime) -> datetime",
+            "The time so many parts later.",
+            ("datetime_add('month', 1, datetime(2026-01-31))", "2026-02-28T00:00:00Z"),
+            datetime_add,
+        ),
+        eval(
+            "datetime_diff",
+            "(part: string, later: datetime, earlier: datetime) -> long",
+            "How many borders of a part lie between two times.",
+            ("datetime_diff('hour', datetime(2026-01-01 03:10), datetime(2026-01-01 01:50))", "2"),
+            datetime_diff,
+        ),
+        eval(
+            "datetime_part",
+            "(part: string, time: datetime) -> int",
+            "A part of a time as a number.",
+            ("datetime_part('month', datetime(2026-03-01))", "3"),
+            datetime_part,
+        )
+        .also(&["date_part"]),
+        eval(
+            "format_datetime",
+            "(time: datetime, format: string) -> string",
+            "The time as the format says: `yyyy`, `MM`, `dd`, `HH`, `mm`, `ss`, `f…`.",
+            ("format_datetime(datetime(2026-01-02 03:04:05), 'yy-MM-dd HH:mm')", "26-01-02 03:04"),
+            |row| row.long(0).and_then(|ticks| format_datetime(ticks, row.text(1))).into(),
+        ),
+        eval(
+            "format_timespan",
+            "(span: timespan, format: string) -> string",
+            "The span as the format says: `d`, `HH`, `mm`, `ss`, `f…`.",
+            ("format_timespan(1h + 5m, 'hh:mm')", "01:05"),
+            |row| row.long(0).map(|ticks| format_timespan(ticks, row.text(1))).into(),
+        ),
+        eval(
+            "startofday",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The first moment of the day.",
+            ("startofday(datetime(2026-01-02 03:04))", "2026-01-02T00:00:00Z"),
+            |row| start_of(row, Part::Ticks(TICKS_PER_DAY), 0).into(),
+        ),
+        eval(
+            "startofweek",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The first moment of the week, which begins on Sunday.",
+            ("startofweek(datetime(2026-01-02))", "2025-12-28T00:00:00Z"),
+            |row| start_of(row, Part::Week, 0).into(),
+        ),
+        eval(
+            "startofmonth",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The first moment of the month.",
+            ("startofmonth(datetime(2026-01-22), 1)", "2026-02-01T00:00:00Z"),
+            |row| start_of(row, Part::Month, 0).into(),
+        ),
+        eval(
+            "startofyear",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The first moment of the year.",
+            ("startofyear(datetime(2026-05-02))", "2026-01-01T00:00:00Z"),
+            |row| start_of(row, Part::Year, 0).into(),
+        ),
+        eval(
+            "endofday",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The last tick of the day.",
+            ("endofday(datetime(2026-01-02))", "2026-01-02T23:59:59.9999999Z"),
+            |row| end_of(row, Part::Ticks(TICKS_PER_DAY)).into(),
+        ),
+        eval(
+            "endofweek",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The last tick of the week.",
+            ("endofweek(datetime(2026-01-02))", "2026-01-03T23:59:59.9999999Z"),
+            |row| end_of(row, Part::Week).into(),
+        ),
+        eval(
+            "endofmonth",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The last tick of the month.",
+            ("endofmonth(datetime(2026-02-02))", "2026-02-28T23:59:59.9999999Z"),
+            |row| end_of(row, Part::Month).into(),
+        ),
+        eval(
+            "endofyear",
+            "(time: datetime, [offset: long]) -> datetime",
+            "The last tick of the year.",
+            ("endofyear(datetime(2026-01-02))", "2026-12-31T23:59:59.9999999Z"),
+            |row| end_of(row, Part::Year).into(),
+        ),
+        eval(
+            "getyear",
+            "(time: datetime) -> int",
+            "The year.",
+            ("getyear(datetime(2026-01-02))", "2026"),
+            |row| row.long(0).and_then(|ticks| part_of("year", ticks)).into(),
+        ),
+        eval(
+            "getmonth",
+            "(time: datetime) -> int",
+            "The month.",
+            ("getmonth(datetime(2026-01-02))", "1"),
+            |row| row.long(0).and_then(|ticks| part_of("month", ticks)).into(),
+        ),
+        eval(
+            "monthofyear",
+            "(time: datetime) -> int",
+            "The month.",
+            ("monthofyear(datetime(2026-01-02))", "1"),
+            |row| row.long(0).and_then(|ticks| part_of("month", ticks)).into(),
+        ),
+        eval(
+            "dayofmonth",
+            "(time: datetime) -> int",
+            "The day within the month.",
+            ("dayofmonth(datetime(2026-01-02))", "2"),
+            |row| row.long(0).and_then(|ticks| part_of("day", ticks)).into(),
+        ),
+        eval(
+            "dayofyear",
+            "(time: datetime) -> int",
+            "The day within the year.",
+            ("dayofyear(datetime(2026-02-01))", "32"),
+            |row| row.long(0).and_then(|ticks| part_of("dayofyear", ticks)).into(),
+        ),
+        eval(
+            "dayofweek",
+            "(time: datetime) -> timespan",
+            "The days since Sunday.",
+            ("dayofweek(datetime(2026-01-02))", "5.00:00:00"),
+            |row| {
+                let day = row
+                    .long(0)
+                    .and_then(datetime_from_ticks)
+                    .map(|at| i64::from(at.weekday().num_days_from_sunday()));
+                day.map(|day| day * TICKS_PER_DAY).into()
+            },
+        ),
+        eval(
+            "hourofday",
+            "(time: datetime) -> int",
+            "The hour.",
+            ("hourofday(datetime(2026-01-02 03:04))", "3"),
+            |row| row.long(0).and_then(|ticks| part_of("hour", ticks)).into(),
+        ),
+        eval(
+            "week_of_year",
+            "(time: datetime) -> long",
+            "The week by ISO 8601.",
+            ("week_of_year(datetime(2026-01-02))", "1"),
+            |row| row.long(0).and_then(|ticks| part_of("week", ticks)).into(),
+        )
+        .also(&["weekofyear"]),
+        eval(
+            "make_datetime",
+            "(year: any, month: any, day: any, [hour: any], [minute: any], [second: any]) -> datetime",
+            "A time from its parts.",
+            ("make_datetime(2026, 1, 2, 3, 4, 5)", "2026-01-02T03:04:05Z"),
+            |row| make_datetime(row).into(),
+        ),
+        eval(
+            "make_timespan",
+            "(days_or_hours: any, hours_or_minutes: any, [minutes_or_seconds: any], [seconds: any]) -> timespan",
+            "A span from its parts.",
+            ("make_timespan(1, 2, 3, 4)", "1.02:03:04"),
+            |row| make_timespan(row).into(),
+        ),
+        eval(
+            "unixtime_seconds_todatetime",
+            "(seconds: number) -> datetime",
+            "A time from Unix seconds.",
+            ("unixtime_seconds_todatetime(1767322845)", "2026-01-02T03:00:45Z"),
+            |row| from_unix(row, 1e7).into(),
+        ),
+        eval(
+            "unixtime_milliseconds_todatetime",
+            "(milliseconds: number) -> datetime",
+            "A time from Unix milliseconds.",
+            ("unixtime_milliseconds_todatetime(1767322845001)", "2026-01-02T03:00:45.0010000Z"),
+            |row| from_unix(row, 1e4).into(),
+        ),
+        eval(
+            "unixtime_microseconds_todatetime",
+            "(microseconds: number) -> datetime",
+            "A time from Unix microseconds.",
+            ("unixtime_microseconds_todatetime(1767322845000001)", "2026-01-02T03:00:45.0000010Z"),
+            |row| from_unix(row, 10.0).into(),
+        ),
+        eval(
+            "unixtime_nanoseconds_todatetime",
+            "(nanoseconds: number) -> datetime",
+            "A time from Unix nanoseconds.",
+            ("unixtime_nanoseconds_todatetime(1767322845000000100)", "2026-01-02T03:00:45.0000001Z"),
+            |row| from_unix(row, 0.01).into(),
+        ),
+        eval(
+            "datetime_utc_to_local",
+            "(time: datetime, zone: string) -> datetime",
+            "A time of UTC in a zone.",
+            ("datetime_utc_to_local(datetime(2026-01-02), 'Europe/Berlin')", "2026-01-02T01:00:00Z"),
+            |row| zone_shift(row, false).into(),
+        ),
+        eval(
+            "datetime_local_to_utc",
+            "(time: datetime, zone: string) -> datetime",
+            "A time of a zone in UTC.",
+            ("datetime_local_to_utc(datetime(2026-01-02), 'Europe/Berlin')", "2026-01-01T23:00:00Z"),
+            |row| zone_shift(row, true).into(),
+        ),
     ]
 }

@@ -147,7 +147,9 @@ fn url_parts(text: &str) -> Json {
     let (credentials, address) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => (host, port),
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => {
+            (host, port)
+        }
         _ => (address, ""),
     };
     bag.insert("Scheme".to_owned(), scheme.into());
@@ -251,81 +253,157 @@ fn xml_element(text: &str, depth: usize) -> Option<(String, Json, &str)> {
 }
 
 fn xml_text(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
 }
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval("bag_pack", "(key: any, value: any, ...) -> dynamic", "A bag of keys and values.", ("bag_pack('a', 1, 'b', 'x')", "{\"a\":1,\"b\":\"x\"}"), pack)
-            .also(&["pack", "pack_dictionary"]),
-        eval("bag_keys", "(bag: dynamic) -> dynamic", "The keys of a bag.", ("bag_keys(dynamic({'a': 1, 'b': 2}))", "[\"a\",\"b\"]"), |row| match row.bag(0) {
-            Some(bag) => Value::json(&bag.keys().map(|key| Json::from(key.as_str())).collect()),
-            None => Value::Null,
-        }),
-        eval("bag_has_key", "(bag: dynamic, key: string) -> bool", "Whether a bag has a key, which may be a path `$.a.b`.", ("bag_has_key(dynamic({'a': 1}), 'a')", "true"), |row| {
-            if row.bag(0).is_none() {
-                return Value::Null;
-            }
-            json::find(row.text(0), &steps_of(row.text(1))).is_some().into()
-        }),
-        eval("bag_merge", "(bag: dynamic, ...) -> dynamic", "The bags as one; of a key met twice the first value stays.", ("bag_merge(dynamic({'a': 1}), dynamic({'a': 2, 'b': 3}))", "{\"a\":1,\"b\":3}"), merge),
-        eval("bag_remove_keys", "(bag: dynamic, keys: dynamic) -> dynamic", "The bag without these keys, which may be paths `$.a.b`.", ("bag_remove_keys(dynamic({'a': 1, 'b': 2}), dynamic(['a']))", "{\"b\":2}"), |row| {
-            let mut value = row.json(0);
-            if !value.is_object() {
-                return Value::Null;
-            }
-            for key in row.array(1).unwrap_or_default() {
-                remove(&mut value, &steps_of(key.as_str().unwrap_or_default()));
-            }
-            Value::json(&value)
-        }),
-        eval("bag_set_key", "(bag: dynamic, key: string, value: any) -> dynamic", "The bag with a key set, which may be a path `$.a.b`.", ("bag_set_key(dynamic({'a': 1}), 'b', 2)", "{\"a\":1,\"b\":2}"), |row| {
-            let mut value = row.json(0);
-            if !value.is_object() || !set(&mut value, &steps_of(row.text(1)), row.json(2)) {
-                return Value::Null;
-            }
-            Value::json(&value)
-        }),
-        eval("bag_zip", "(keys: dynamic, values: dynamic) -> dynamic", "A bag of an array of keys and one of values.", ("bag_zip(dynamic(['a', 'b']), dynamic([1, 2]))", "{\"a\":1,\"b\":2}"), |row| {
-            let (Some(keys), Some(values)) = (row.array(0), row.array(1)) else { return Value::Null };
-            let mut values = values.into_iter();
-            let mut bag = Map::new();
-            for key in keys {
-                let value = values.next().unwrap_or(Json::Null);
-                // Only strings are keys.
-                if let Json::String(key) = key {
-                    bag.insert(key, value);
+        eval(
+            "bag_pack",
+            "(key: any, value: any, ...) -> dynamic",
+            "A bag of keys and values.",
+            ("bag_pack('a', 1, 'b', 'x')", "{\"a\":1,\"b\":\"x\"}"),
+            pack,
+        )
+        .also(&["pack", "pack_dictionary"]),
+        eval(
+            "bag_keys",
+            "(bag: dynamic) -> dynamic",
+            "The keys of a bag.",
+            ("bag_keys(dynamic({'a': 1, 'b': 2}))", "[\"a\",\"b\"]"),
+            |row| match row.bag(0) {
+                Some(bag) => Value::json(&bag.keys().map(|key| Json::from(key.as_str())).collect()),
+                None => Value::Null,
+            },
+        ),
+        eval(
+            "bag_has_key",
+            "(bag: dynamic, key: string) -> bool",
+            "Whether a bag has a key, which may be a path `$.a.b`.",
+            ("bag_has_key(dynamic({'a': 1}), 'a')", "true"),
+            |row| {
+                if row.bag(0).is_none() {
+                    return Value::Null;
                 }
-            }
-            Value::from(Json::Object(bag).to_string())
-        }),
-        eval("extractjson", "(path: string, text: any, [type: any]) -> string", "What a path leads to in a JSON text.", ("extractjson('$.a[0]', '{\"a\": [5]}')", "5"), |row| {
-            let Some(path) = json_path(row.text(0)) else { return Value::Null };
-            let text = string_of(&row.get(1), row.kind(1));
-            match super::step_value(&text, &path) {
-                Value::Null => Value::text(""),
-                value => super::convert::convert(&value, KqlType::Dynamic, KqlType::String).into_owned(),
-            }
-        })
+                json::find(row.text(0), &steps_of(row.text(1))).is_some().into()
+            },
+        ),
+        eval(
+            "bag_merge",
+            "(bag: dynamic, ...) -> dynamic",
+            "The bags as one; of a key met twice the first value stays.",
+            ("bag_merge(dynamic({'a': 1}), dynamic({'a': 2, 'b': 3}))", "{\"a\":1,\"b\":3}"),
+            merge,
+        ),
+        eval(
+            "bag_remove_keys",
+            "(bag: dynamic, keys: dynamic) -> dynamic",
+            "The bag without these keys, which may be paths `$.a.b`.",
+            ("bag_remove_keys(dynamic({'a': 1, 'b': 2}), dynamic(['a']))", "{\"b\":2}"),
+            |row| {
+                let mut value = row.json(0);
+                if !value.is_object() {
+                    return Value::Null;
+                }
+                for key in row.array(1).unwrap_or_default() {
+                    remove(&mut value, &steps_of(key.as_str().unwrap_or_default()));
+                }
+                Value::json(&value)
+            },
+        ),
+        eval(
+            "bag_set_key",
+            "(bag: dynamic, key: string, value: any) -> dynamic",
+            "The bag with a key set, which may be a path `$.a.b`.",
+            ("bag_set_key(dynamic({'a': 1}), 'b', 2)", "{\"a\":1,\"b\":2}"),
+            |row| {
+                let mut value = row.json(0);
+                if !value.is_object() || !set(&mut value, &steps_of(row.text(1)), row.json(2)) {
+                    return Value::Null;
+                }
+                Value::json(&value)
+            },
+        ),
+        eval(
+            "bag_zip",
+            "(keys: dynamic, values: dynamic) -> dynamic",
+            "A bag of an array of keys and one of values.",
+            ("bag_zip(dynamic(['a', 'b']), dynamic([1, 2]))", "{\"a\":1,\"b\":2}"),
+            |row| {
+                let (Some(keys), Some(values)) = (row.array(0), row.array(1)) else { return Value::Null };
+                let mut values = values.into_iter();
+                let mut bag = Map::new();
+                for key in keys {
+                    let value = values.next().unwrap_or(Json::Null);
+                    // Only strings are keys.
+                    if let Json::String(key) = key {
+                        bag.insert(key, value);
+                    }
+                }
+                Value::from(Json::Object(bag).to_string())
+            },
+        ),
+        eval(
+            "extractjson",
+            "(path: string, text: any, [type: any]) -> string",
+            "What a path leads to in a JSON text.",
+            ("extractjson('$.a[0]', '{\"a\": [5]}')", "5"),
+            |row| {
+                let Some(path) = json_path(row.text(0)) else { return Value::Null };
+                let text = string_of(&row.get(1), row.kind(1));
+                match super::step_value(&text, &path) {
+                    Value::Null => Value::text(""),
+                    value => super::convert::convert(&value, KqlType::Dynamic, KqlType::String).into_owned(),
+                }
+            },
+        )
         .also(&["extract_json"]),
-        eval("treepath", "(value: dynamic) -> dynamic", "The paths to all that a dynamic holds.", ("treepath(dynamic({'a': {'b': 1}}))", "[\"['a']\",\"['a']['b']\"]"), |row| {
-            let mut paths = Vec::new();
-            tree_paths(&row.json(0), "", &mut paths);
-            let mut seen = std::collections::HashSet::new();
-            paths.retain(|path| seen.insert(path.to_string()));
-            Value::json(&Json::Array(paths))
-        }),
-        eval("parse_url", "(url: string) -> dynamic", "The parts of a URL.", ("parse_url('https://a.example:8443/x?y=1').Port", "8443"), |row| {
-            if row.text(0).is_empty() { Value::Null } else { Value::json(&url_parts(row.text(0))) }
-        }),
-        eval("parse_urlquery", "(query: string) -> dynamic", "The parameters of a URL's query.", ("parse_urlquery('a=1&b=2')['Query Parameters'].b", "2"), |row| {
-            let query = row.text(0);
-            let query = query.split_once('?').map_or(query, |(_, query)| query);
-            Value::json(&serde_json::json!({ "Query Parameters": query_parts(query) }))
-        }),
-        eval("parse_xml", "(text: string) -> dynamic", "XML as a bag.", ("parse_xml('<a b=\"1\"><c>2</c></a>').a.c", "2"), |row| match xml_value(row.text(0)) {
-            Some(value) => Value::json(&value),
-            None => Value::Null,
-        }),
+        eval(
+            "treepath",
+            "(value: dynamic) -> dynamic",
+            "The paths to all that a dynamic holds.",
+            ("treepath(dynamic({'a': {'b': 1}}))", "[\"['a']\",\"['a']['b']\"]"),
+            |row| {
+                let mut paths = Vec::new();
+                tree_paths(&row.json(0), "", &mut paths);
+                let mut seen = std::collections::HashSet::new();
+                paths.retain(|path| seen.insert(path.to_string()));
+                Value::json(&Json::Array(paths))
+            },
+        ),
+        eval(
+            "parse_url",
+            "(url: string) -> dynamic",
+            "The parts of a URL.",
+            ("parse_url('https://a.example:8443/x?y=1').Port", "8443"),
+            |row| {
+                if row.text(0).is_empty() { Value::Null } else { Value::json(&url_parts(row.text(0))) }
+            },
+        ),
+        eval(
+            "parse_urlquery",
+            "(query: string) -> dynamic",
+            "The parameters of a URL's query.",
+            ("parse_urlquery('a=1&b=2')['Query Parameters'].b", "2"),
+            |row| {
+                let query = row.text(0);
+                let query = query.split_once('?').map_or(query, |(_, query)| query);
+                Value::json(&serde_json::json!({ "Query Parameters": query_parts(query) }))
+            },
+        ),
+        eval(
+            "parse_xml",
+            "(text: string) -> dynamic",
+            "XML as a bag.",
+            ("parse_xml('<a b=\"1\"><c>2</c></a>').a.c", "2"),
+            |row| match xml_value(row.text(0)) {
+                Some(value) => Value::json(&value),
+                None => Value::Null,
+            },
+        ),
     ]
 }

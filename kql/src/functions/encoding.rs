@@ -67,29 +67,95 @@ fn decode_text(row: &Row<'_>) -> Value<'static> {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval("base64_encode_tostring", "(text: string) -> string", "The text in base64.", ("base64_encode_tostring('KQL')", "S1FM"), |row| Value::from(STANDARD.encode(row.text(0)))).also(&["base64_encodestring"]),
-        eval("base64_decode_tostring", "(text: string) -> string", "The text behind base64.", ("base64_decode_tostring('S1FM')", "KQL"), decode_text).also(&["base64_decodestring"]),
-        eval("base64_decode_toarray", "(text: string) -> dynamic", "The bytes behind base64.", ("base64_decode_toarray('S1FM')", "[75,81,76]"), |row| match decoded(row.text(0)) {
-            Some(bytes) => Value::json(&bytes.into_iter().map(Json::from).collect()),
-            None => Value::Null,
-        }),
-        eval("base64_encode_fromarray", "(bytes: dynamic) -> string", "Bytes in base64.", ("base64_encode_fromarray(dynamic([75, 81, 76]))", "S1FM"), |row| {
-            let bytes: Option<Vec<u8>> = row.array(0).unwrap_or_default().iter().map(|item| item.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect();
-            bytes.map(|bytes| STANDARD.encode(bytes)).into()
-        }),
-        eval("base64_encode_fromguid", "(guid: guid) -> string", "A guid's bytes in base64.", ("base64_encode_fromguid(guid(00000000-0000-0000-0000-000000000001))", "AAAAAAAAAAAAAAAAAAAAAQ=="), |row| {
-            guid_bytes(row.text(0)).map(|bytes| STANDARD.encode(bytes)).into()
-        }),
-        eval("base64_decode_toguid", "(text: string) -> guid", "The guid whose bytes are behind base64.", ("base64_decode_toguid('AAAAAAAAAAAAAAAAAAAAAQ==')", "00000000-0000-0000-0000-000000000001"), |row| {
-            let bytes = decoded(row.text(0)).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-            bytes.and_then(|bytes| crate::format::parse_guid(&hex(&mixed_endian(bytes)))).into()
-        }),
-        eval("hash_sha256", "(value: any) -> string", "The SHA-256 of a value's text.", ("substring(hash_sha256('KQL'), 0, 8)", "?"), |row| {
-            Value::from(hex(&Sha256::digest(string_of(&row.get(0), row.kind(0)).as_bytes())))
-        }),
-        eval("url_encode", "(text: string) -> string", "The text as a form writes it in a URL.", ("url_encode('a b&c')", "a+b%26c"), |row| Value::from(url_encode(row.text(0), b"-_.!*()", true))),
-        eval("url_encode_component", "(text: string) -> string", "The text as a part of a URL.", ("url_encode_component('a b&c')", "a%20b%26c"), |row| Value::from(url_encode(row.text(0), b"-_.~", false))),
-        eval("url_decode", "(text: string) -> string", "The text behind a URL's percent signs.", ("url_decode('a%20b')", "a b"), |row| Value::from(url_decode(row.text(0), false))),
+        eval(
+            "base64_encode_tostring",
+            "(text: string) -> string",
+            "The text in base64.",
+            ("base64_encode_tostring('KQL')", "S1FM"),
+            |row| Value::from(STANDARD.encode(row.text(0))),
+        )
+        .also(&["base64_encodestring"]),
+        eval(
+            "base64_decode_tostring",
+            "(text: string) -> string",
+            "The text behind base64.",
+            ("base64_decode_tostring('S1FM')", "KQL"),
+            decode_text,
+        )
+        .also(&["base64_decodestring"]),
+        eval(
+            "base64_decode_toarray",
+            "(text: string) -> dynamic",
+            "The bytes behind base64.",
+            ("base64_decode_toarray('S1FM')", "[75,81,76]"),
+            |row| match decoded(row.text(0)) {
+                Some(bytes) => Value::json(&bytes.into_iter().map(Json::from).collect()),
+                None => Value::Null,
+            },
+        ),
+        eval(
+            "base64_encode_fromarray",
+            "(bytes: dynamic) -> string",
+            "Bytes in base64.",
+            ("base64_encode_fromarray(dynamic([75, 81, 76]))", "S1FM"),
+            |row| {
+                let bytes: Option<Vec<u8>> = row
+                    .array(0)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|item| item.as_u64().and_then(|byte| u8::try_from(byte).ok()))
+                    .collect();
+                bytes.map(|bytes| STANDARD.encode(bytes)).into()
+            },
+        ),
+        eval(
+            "base64_encode_fromguid",
+            "(guid: guid) -> string",
+            "A guid's bytes in base64.",
+            (
+                "base64_encode_fromguid(guid(00000000-0000-0000-0000-000000000001))",
+                "AAAAAAAAAAAAAAAAAAAAAQ==",
+            ),
+            |row| guid_bytes(row.text(0)).map(|bytes| STANDARD.encode(bytes)).into(),
+        ),
+        eval(
+            "base64_decode_toguid",
+            "(text: string) -> guid",
+            "The guid whose bytes are behind base64.",
+            ("base64_decode_toguid('AAAAAAAAAAAAAAAAAAAAAQ==')", "00000000-0000-0000-0000-000000000001"),
+            |row| {
+                let bytes = decoded(row.text(0)).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+                bytes.and_then(|bytes| crate::format::parse_guid(&hex(&mixed_endian(bytes)))).into()
+            },
+        ),
+        eval(
+            "hash_sha256",
+            "(value: any) -> string",
+            "The SHA-256 of a value's text.",
+            ("substring(hash_sha256('KQL'), 0, 8)", "?"),
+            |row| Value::from(hex(&Sha256::digest(string_of(&row.get(0), row.kind(0)).as_bytes()))),
+        ),
+        eval(
+            "url_encode",
+            "(text: string) -> string",
+            "The text as a form writes it in a URL.",
+            ("url_encode('a b&c')", "a+b%26c"),
+            |row| Value::from(url_encode(row.text(0), b"-_.!*()", true)),
+        ),
+        eval(
+            "url_encode_component",
+            "(text: string) -> string",
+            "The text as a part of a URL.",
+            ("url_encode_component('a b&c')", "a%20b%26c"),
+            |row| Value::from(url_encode(row.text(0), b"-_.~", false)),
+        ),
+        eval(
+            "url_decode",
+            "(text: string) -> string",
+            "The text behind a URL's percent signs.",
+            ("url_decode('a%20b')", "a b"),
+            |row| Value::from(url_decode(row.text(0), false)),
+        ),
     ]
 }
 

@@ -41,10 +41,13 @@ impl Elements {
             return if self.keep_null { vec![None] } else { Vec::new() };
         };
         let mut items: Vec<Option<String>> = match json::parse(text) {
-            Json::Array(items) => items.iter().map(|item| (!item.is_null()).then(|| item.to_string())).collect(),
-            Json::Object(bag) if self.as_pairs => {
-                bag.into_iter().map(|(key, value)| Some(Json::Array(vec![key.into(), value]).to_string())).collect()
+            Json::Array(items) => {
+                items.iter().map(|item| (!item.is_null()).then(|| item.to_string())).collect()
             }
+            Json::Object(bag) if self.as_pairs => bag
+                .into_iter()
+                .map(|(key, value)| Some(Json::Array(vec![key.into(), value]).to_string()))
+                .collect(),
             Json::Object(bag) => bag
                 .into_iter()
                 .map(|(key, value)| Some(Json::Object([(key, value)].into_iter().collect()).to_string()))
@@ -81,7 +84,8 @@ impl ScalarUDFImpl for Elements {
         if self.indexes {
             let mut builder = ListBuilder::new(Int64Builder::new());
             for row in 0..rows {
-                let longest = (0..cells.len()).map(|index| self.of(text(index, row)).len()).max().unwrap_or(0);
+                let longest =
+                    (0..cells.len()).map(|index| self.of(text(index, row)).len()).max().unwrap_or(0);
                 for number in 0..longest {
                     builder.values().append_value(i64::try_from(number).unwrap_or(i64::MAX));
                 }
@@ -128,6 +132,8 @@ impl ScalarUDFImpl for RowId {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = i64::try_from(args.number_rows).unwrap_or(i64::MAX);
         let first = NEXT_ROW.fetch_add(rows, Ordering::Relaxed);
-        Ok(ColumnarValue::Array(Arc::new(Int64Array::from_iter_values((0..rows).map(|row| first.wrapping_add(row))))))
+        Ok(ColumnarValue::Array(Arc::new(Int64Array::from_iter_values(
+            (0..rows).map(|row| first.wrapping_add(row)),
+        ))))
     }
 }

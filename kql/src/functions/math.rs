@@ -95,7 +95,9 @@ fn round(row: &Row<'_>) -> Value<'static> {
     };
     match row.kind(0) {
         KqlType::Int | KqlType::Long => truncate(rounded).into(),
-        KqlType::Decimal => crate::value::parse_decimal(&format!("{rounded}")).map_or(Value::Null, Value::Decimal),
+        KqlType::Decimal => {
+            crate::value::parse_decimal(&format!("{rounded}")).map_or(Value::Null, Value::Decimal)
+        }
         _ => Value::Real(rounded),
     }
 }
@@ -122,60 +124,213 @@ fn format_bytes(row: &Row<'_>) -> Value<'static> {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval("abs", "(value: number) -> any", "The value without its sign.", ("abs(-3)", "3"), |row| match row.get(0) {
-            Value::Int(value) => Value::Int(value.saturating_abs()),
-            Value::Long(value) => value.checked_abs().into(),
-            Value::Real(value) => Value::Real(value.abs()),
-            Value::Decimal(value) => value.checked_abs().map_or(Value::Null, Value::Decimal),
-            _ => Value::Null,
-        }),
+        eval(
+            "abs",
+            "(value: number) -> any",
+            "The value without its sign.",
+            ("abs(-3)", "3"),
+            |row| match row.get(0) {
+                Value::Int(value) => Value::Int(value.saturating_abs()),
+                Value::Long(value) => value.checked_abs().into(),
+                Value::Real(value) => Value::Real(value.abs()),
+                Value::Decimal(value) => value.checked_abs().map_or(Value::Null, Value::Decimal),
+                _ => Value::Null,
+            },
+        ),
         eval("sign", "(value: number) -> int", "-1, 0 or 1.", ("sign(-3)", "-1"), |row| match row.real(0) {
             None => Value::Null,
-            Some(value) => Value::Int(if value > 0.0 { 1 } else if value < 0.0 { -1 } else { 0 }),
+            Some(value) => Value::Int(if value > 0.0 {
+                1
+            } else if value < 0.0 {
+                -1
+            } else {
+                0
+            }),
         }),
-        eval("ceiling", "(value: number) -> any", "The least whole number that is not below the value.", ("ceiling(1.2)", "2"), |row| match row.get(0) {
-            Value::Real(value) => Value::Real(value.ceil()),
-            Value::Decimal(value) => crate::value::parse_decimal(&format!("{}", crate::value::decimal_to_real(value).ceil())).map_or(Value::Null, Value::Decimal),
-            value => value.into_owned(),
+        eval(
+            "ceiling",
+            "(value: number) -> any",
+            "The least whole number that is not below the value.",
+            ("ceiling(1.2)", "2"),
+            |row| match row.get(0) {
+                Value::Real(value) => Value::Real(value.ceil()),
+                Value::Decimal(value) => {
+                    crate::value::parse_decimal(&format!("{}", crate::value::decimal_to_real(value).ceil()))
+                        .map_or(Value::Null, Value::Decimal)
+                }
+                value => value.into_owned(),
+            },
+        ),
+        eval(
+            "round",
+            "(value: number, [digits: long]) -> any",
+            "The value rounded to so many digits.",
+            ("round(2.345, 2)", "2.35"),
+            round,
+        ),
+        eval("sqrt", "(value: real) -> real", "The square root.", ("sqrt(9)", "3"), |row| {
+            row.real(0).filter(|value| *value >= 0.0).map(f64::sqrt).into()
         }),
-        eval("round", "(value: number, [digits: long]) -> any", "The value rounded to so many digits.", ("round(2.345, 2)", "2.35"), round),
-        eval("sqrt", "(value: real) -> real", "The square root.", ("sqrt(9)", "3"), |row| row.real(0).filter(|value| *value >= 0.0).map(f64::sqrt).into()),
-        eval("pow", "(base: real, exponent: real) -> real", "The base to the power of the exponent.", ("pow(2, 10)", "1024"), |row| row.real(0).zip(row.real(1)).map(|(base, exponent)| base.powf(exponent)).into()),
-        eval("exp", "(value: real) -> real", "e to the power of the value.", ("exp(0)", "1"), |row| real(row, f64::exp)),
-        eval("exp2", "(value: real) -> real", "2 to the power of the value.", ("exp2(3)", "8"), |row| real(row, f64::exp2)),
-        eval("exp10", "(value: real) -> real", "10 to the power of the value.", ("exp10(3)", "1000"), |row| real(row, |value| 10_f64.powf(value))),
-        eval("log", "(value: real) -> real", "The natural logarithm.", ("log(1)", "0"), |row| row.real(0).filter(|value| *value > 0.0).map(f64::ln).into()),
-        eval("log2", "(value: real) -> real", "The logarithm to base 2.", ("log2(8)", "3"), |row| row.real(0).filter(|value| *value > 0.0).map(f64::log2).into()),
-        eval("log10", "(value: real) -> real", "The logarithm to base 10.", ("log10(1000)", "3"), |row| row.real(0).filter(|value| *value > 0.0).map(f64::log10).into()),
+        eval(
+            "pow",
+            "(base: real, exponent: real) -> real",
+            "The base to the power of the exponent.",
+            ("pow(2, 10)", "1024"),
+            |row| row.real(0).zip(row.real(1)).map(|(base, exponent)| base.powf(exponent)).into(),
+        ),
+        eval("exp", "(value: real) -> real", "e to the power of the value.", ("exp(0)", "1"), |row| {
+            real(row, f64::exp)
+        }),
+        eval("exp2", "(value: real) -> real", "2 to the power of the value.", ("exp2(3)", "8"), |row| {
+            real(row, f64::exp2)
+        }),
+        eval(
+            "exp10",
+            "(value: real) -> real",
+            "10 to the power of the value.",
+            ("exp10(3)", "1000"),
+            |row| real(row, |value| 10_f64.powf(value)),
+        ),
+        eval("log", "(value: real) -> real", "The natural logarithm.", ("log(1)", "0"), |row| {
+            row.real(0).filter(|value| *value > 0.0).map(f64::ln).into()
+        }),
+        eval("log2", "(value: real) -> real", "The logarithm to base 2.", ("log2(8)", "3"), |row| {
+            row.real(0).filter(|value| *value > 0.0).map(f64::log2).into()
+        }),
+        eval("log10", "(value: real) -> real", "The logarithm to base 10.", ("log10(1000)", "3"), |row| {
+            row.real(0).filter(|value| *value > 0.0).map(f64::log10).into()
+        }),
         eval("sin", "(angle: real) -> real", "The sine.", ("sin(0)", "0"), |row| real(row, f64::sin)),
         eval("cos", "(angle: real) -> real", "The cosine.", ("cos(0)", "1"), |row| real(row, f64::cos)),
         eval("tan", "(angle: real) -> real", "The tangent.", ("tan(0)", "0"), |row| real(row, f64::tan)),
-        eval("cot", "(angle: real) -> real", "The cotangent.", ("round(cot(1), 4)", "0.6421"), |row| real(row, |value| 1.0 / value.tan())),
-        eval("asin", "(value: real) -> real", "The angle whose sine this is.", ("asin(0)", "0"), |row| row.real(0).filter(|value| value.abs() <= 1.0).map(f64::asin).into()),
-        eval("acos", "(value: real) -> real", "The angle whose cosine this is.", ("acos(1)", "0"), |row| row.real(0).filter(|value| value.abs() <= 1.0).map(f64::acos).into()),
-        eval("atan", "(value: real) -> real", "The angle whose tangent this is.", ("atan(0)", "0"), |row| real(row, f64::atan)),
-        eval("atan2", "(y: real, x: real) -> real", "The angle of a point.", ("atan2(0, 1)", "0"), |row| row.real(0).zip(row.real(1)).map(|(y, x)| y.atan2(x)).into()),
-        eval("degrees", "(radians: real) -> real", "Radians as degrees.", ("degrees(0)", "0"), |row| real(row, f64::to_degrees)),
-        eval("radians", "(degrees: real) -> real", "Degrees as radians.", ("radians(0)", "0"), |row| real(row, f64::to_radians)),
-        eval("pi", "() -> real", "π.", ("pi()", "3.141592653589793"), |_| Value::Real(std::f64::consts::PI)),
-        eval("gamma", "(value: real) -> real", "The gamma function.", ("round(gamma(5), 6)", "24"), |row| real(row, |value| log_gamma(value).exp())),
-        eval("loggamma", "(value: real) -> real", "The logarithm of the gamma function.", ("round(loggamma(5), 3)", "3.178"), |row| real(row, log_gamma)),
-        eval("erf", "(value: real) -> real", "The error function.", ("round(erf(1), 6)", "0.842701"), |row| real(row, erf)),
-        eval("erfc", "(value: real) -> real", "One less the error function.", ("round(erfc(1), 6)", "0.157299"), |row| real(row, erfc)),
-        eval("isnan", "(value: real) -> bool", "Whether a value is not a number.", ("isnan(real(nan))", "true"), |row| row.real(0).map(f64::is_nan).into()),
-        eval("isinf", "(value: real) -> bool", "Whether a value is infinite.", ("isinf(1.0 / 0.0)", "true"), |row| row.real(0).map(f64::is_infinite).into()),
-        eval("isfinite", "(value: real) -> bool", "Whether a value is finite.", ("isfinite(1.0)", "true"), |row| row.real(0).map(f64::is_finite).into()),
-        eval("binary_and", "(left: long, right: long) -> long", "The bits that are set in both.", ("binary_and(6, 3)", "2"), |row| longs(row, |left, right| left & right)),
-        eval("binary_or", "(left: long, right: long) -> long", "The bits that are set in one or both.", ("binary_or(6, 3)", "7"), |row| longs(row, |left, right| left | right)),
-        eval("binary_xor", "(left: long, right: long) -> long", "The bits that are set in one of them.", ("binary_xor(6, 3)", "5"), |row| longs(row, |left, right| left ^ right)),
-        eval("binary_not", "(value: long) -> long", "The other bits.", ("binary_not(0)", "-1"), |row| row.long(0).map(|value| !value).into()),
-        eval("binary_shift_left", "(value: long, by: long) -> long", "The bits moved to the left.", ("binary_shift_left(1, 4)", "16"), |row| shift(row, true)),
-        eval("binary_shift_right", "(value: long, by: long) -> long", "The bits moved to the right.", ("binary_shift_right(16, 4)", "1"), |row| shift(row, false)),
-        eval("bitset_count_ones", "(value: long) -> long", "How many bits are set.", ("bitset_count_ones(255)", "8"), |row| row.long(0).map(|value| i64::from(value.count_ones())).into()),
-        eval("format_bytes", "(size: number, [digits: long], [unit: string]) -> string", "A number of bytes in a unit that suits it.", ("format_bytes(2048)", "2 KB"), format_bytes),
-        eval("tohex", "(value: long, [length: long]) -> string", "The value in hexadecimal digits.", ("tohex(255, 4)", "00ff"), |row| {
-            let width = usize::try_from(row.long(1).unwrap_or(0)).unwrap_or(0).min(64);
-            row.long(0).map(|value| format!("{value:0width$x}")).into()
+        eval("cot", "(angle: real) -> real", "The cotangent.", ("round(cot(1), 4)", "0.6421"), |row| {
+            real(row, |value| 1.0 / value.tan())
         }),
+        eval("asin", "(value: real) -> real", "The angle whose sine this is.", ("asin(0)", "0"), |row| {
+            row.real(0).filter(|value| value.abs() <= 1.0).map(f64::asin).into()
+        }),
+        eval("acos", "(value: real) -> real", "The angle whose cosine this is.", ("acos(1)", "0"), |row| {
+            row.real(0).filter(|value| value.abs() <= 1.0).map(f64::acos).into()
+        }),
+        eval("atan", "(value: real) -> real", "The angle whose tangent this is.", ("atan(0)", "0"), |row| {
+            real(row, f64::atan)
+        }),
+        eval("atan2", "(y: real, x: real) -> real", "The angle of a point.", ("atan2(0, 1)", "0"), |row| {
+            row.real(0).zip(row.real(1)).map(|(y, x)| y.atan2(x)).into()
+        }),
+        eval("degrees", "(radians: real) -> real", "Radians as degrees.", ("degrees(0)", "0"), |row| {
+            real(row, f64::to_degrees)
+        }),
+        eval("radians", "(degrees: real) -> real", "Degrees as radians.", ("radians(0)", "0"), |row| {
+            real(row, f64::to_radians)
+        }),
+        eval("pi", "() -> real", "π.", ("pi()", "3.141592653589793"), |_| Value::Real(std::f64::consts::PI)),
+        eval("gamma", "(value: real) -> real", "The gamma function.", ("round(gamma(5), 6)", "24"), |row| {
+            real(row, |value| log_gamma(value).exp())
+        }),
+        eval(
+            "loggamma",
+            "(value: real) -> real",
+            "The logarithm of the gamma function.",
+            ("round(loggamma(5), 3)", "3.178"),
+            |row| real(row, log_gamma),
+        ),
+        eval(
+            "erf",
+            "(value: real) -> real",
+            "The error function.",
+            ("round(erf(1), 6)", "0.842701"),
+            |row| real(row, erf),
+        ),
+        eval(
+            "erfc",
+            "(value: real) -> real",
+            "One less the error function.",
+            ("round(erfc(1), 6)", "0.157299"),
+            |row| real(row, erfc),
+        ),
+        eval(
+            "isnan",
+            "(value: real) -> bool",
+            "Whether a value is not a number.",
+            ("isnan(real(nan))", "true"),
+            |row| row.real(0).map(f64::is_nan).into(),
+        ),
+        eval(
+            "isinf",
+            "(value: real) -> bool",
+            "Whether a value is infinite.",
+            ("isinf(1.0 / 0.0)", "true"),
+            |row| row.real(0).map(f64::is_infinite).into(),
+        ),
+        eval(
+            "isfinite",
+            "(value: real) -> bool",
+            "Whether a value is finite.",
+            ("isfinite(1.0)", "true"),
+            |row| row.real(0).map(f64::is_finite).into(),
+        ),
+        eval(
+            "binary_and",
+            "(left: long, right: long) -> long",
+            "The bits that are set in both.",
+            ("binary_and(6, 3)", "2"),
+            |row| longs(row, |left, right| left & right),
+        ),
+        eval(
+            "binary_or",
+            "(left: long, right: long) -> long",
+            "The bits that are set in one or both.",
+            ("binary_or(6, 3)", "7"),
+            |row| longs(row, |left, right| left | right),
+        ),
+        eval(
+            "binary_xor",
+            "(left: long, right: long) -> long",
+            "The bits that are set in one of them.",
+            ("binary_xor(6, 3)", "5"),
+            |row| longs(row, |left, right| left ^ right),
+        ),
+        eval("binary_not", "(value: long) -> long", "The other bits.", ("binary_not(0)", "-1"), |row| {
+            row.long(0).map(|value| !value).into()
+        }),
+        eval(
+            "binary_shift_left",
+            "(value: long, by: long) -> long",
+            "The bits moved to the left.",
+            ("binary_shift_left(1, 4)", "16"),
+            |row| shift(row, true),
+        ),
+        eval(
+            "binary_shift_right",
+            "(value: long, by: long) -> long",
+            "The bits moved to the right.",
+            ("binary_shift_right(16, 4)", "1"),
+            |row| shift(row, false),
+        ),
+        eval(
+            "bitset_count_ones",
+            "(value: long) -> long",
+            "How many bits are set.",
+            ("bitset_count_ones(255)", "8"),
+            |row| row.long(0).map(|value| i64::from(value.count_ones())).into(),
+        ),
+        eval(
+            "format_bytes",
+            "(size: number, [digits: long], [unit: string]) -> string",
+            "A number of bytes in a unit that suits it.",
+            ("format_bytes(2048)", "2 KB"),
+            format_bytes,
+        ),
+        eval(
+            "tohex",
+            "(value: long, [length: long]) -> string",
+            "The value in hexadecimal digits.",
+            ("tohex(255, 4)", "00ff"),
+            |row| {
+                let width = usize::try_from(row.long(1).unwrap_or(0)).unwrap_or(0).min(64);
+                row.long(0).map(|value| format!("{value:0width$x}")).into()
+            },
+        ),
     ]
 }

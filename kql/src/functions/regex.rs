@@ -87,7 +87,8 @@ pub(crate) fn regex_groups(text: Typed, pattern: Typed) -> Typed {
         let Some(captures) = compiled(row.text(1)).and_then(|regex| regex.captures(row.text(0))) else {
             return Value::Null;
         };
-        let groups = captures.iter().skip(1).map(|group| group.map_or(Json::Null, |group| group.as_str().into()));
+        let groups =
+            captures.iter().skip(1).map(|group| group.map_or(Json::Null, |group| group.as_str().into()));
         Value::json(&Json::Array(groups.collect()))
     })
 }
@@ -147,7 +148,8 @@ fn scan_pairs(
         // What stands before the key, after the last delimiter, belongs to no pair, or when greedy to the one before.
         let before = &rest[..at];
         let key_start = before.rfind(pair_delimiter).map_or(0, |at| at + pair_delimiter.len());
-        if greedy && key_start > 0
+        if greedy
+            && key_start > 0
             && let Some((_, value)) = pairs.last_mut()
         {
             let more = before[..key_start].strip_suffix(pair_delimiter).unwrap_or(&before[..key_start]);
@@ -190,9 +192,7 @@ fn scan_pairs(
         }
         pairs.push((key, value));
     }
-    if greedy
-        && let Some((_, value)) = pairs.last_mut()
-    {
+    if greedy && let Some((_, value)) = pairs.last_mut() {
         value.push_str(rest);
     }
     pairs
@@ -250,18 +250,17 @@ pub(super) fn functions() -> Vec<Function> {
             "All matches; of a pattern with several groups, an array of its groups for each.",
             ("extract_all('([a-z])', 'a1b2')", "[\"a\",\"b\"]"),
             |row| {
-                let (text, wanted) = if row.len() > 2 {
-                    (row.text(2), row.array(1))
-                } else {
-                    (row.text(1), None)
-                };
+                let (text, wanted) =
+                    if row.len() > 2 { (row.text(2), row.array(1)) } else { (row.text(1), None) };
                 let Some(regex) = compiled(row.text(0)) else { return Value::Null };
                 let count = regex.captures_len();
                 let groups: Vec<usize> = match wanted {
                     Some(wanted) => wanted
                         .iter()
                         .filter_map(|group| match group {
-                            Json::String(name) => regex.capture_names().position(|known| known == Some(name.as_str())),
+                            Json::String(name) => {
+                                regex.capture_names().position(|known| known == Some(name.as_str()))
+                            }
                             group => group.as_u64().and_then(|group| usize::try_from(group).ok()),
                         })
                         .collect(),
@@ -295,7 +294,9 @@ pub(super) fn functions() -> Vec<Function> {
             "An older form of `replace_regex`, with the text last.",
             ("replace('[0-9]', '#', 'a1b2')", "a#b#"),
             |row| match compiled(row.text(0)) {
-                Some(regex) => Value::from(regex.replace_all(row.text(2), replacement(row.text(1))).into_owned()),
+                Some(regex) => {
+                    Value::from(regex.replace_all(row.text(2), replacement(row.text(1))).into_owned())
+                }
                 None => Value::from(row.text(2).to_owned()),
             },
         ),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Float64Array, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use serde_json::Value as Json;
 
 use super::{Function, Kernel, Typed, special};
@@ -111,8 +113,18 @@ impl ScalarUDFImpl for Random {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        special("now", "([offset: timespan]) -> datetime", "The time at which the query runs; the same throughout.", ("now() - now()", "00:00:00")),
-        special("ago", "(span: timespan) -> datetime", "The time at which the query runs, less a span.", ("now() - ago(1h)", "01:00:00")),
+        special(
+            "now",
+            "([offset: timespan]) -> datetime",
+            "The time at which the query runs; the same throughout.",
+            ("now() - now()", "00:00:00"),
+        ),
+        special(
+            "ago",
+            "(span: timespan) -> datetime",
+            "The time at which the query runs, less a span.",
+            ("now() - ago(1h)", "01:00:00"),
+        ),
         special(
             "ingestion_time",
             "() -> datetime",
@@ -138,20 +150,95 @@ pub(super) fn functions() -> Vec<Function> {
             ("column_ifexists('Nowhere', 'none')", "none"),
         )
         .also(&["columnifexists"]),
-        special("column_names_of", "(table: any) -> dynamic", "The names of a table's columns.", ("column_names_of((print a=1, b=2))", "[\"a\",\"b\"]")),
-        special("prev", "(column: any, [offset: long], [default: any]) -> any", "The value in the row before.", ("toscalar(range x from 1 to 3 step 1 | serialize p = prev(x) | where x == 2 | project p)", "1")),
-        special("next", "(column: any, [offset: long], [default: any]) -> any", "The value in the row after.", ("toscalar(range x from 1 to 3 step 1 | serialize n = next(x) | where x == 2 | project n)", "3")),
-        special("row_number", "([start: long], [restart: bool]) -> long", "The number of the row.", ("toscalar(range x from 5 to 7 step 1 | serialize n = row_number() | where x == 6 | project n)", "2")),
-        special("row_cumsum", "(term: number, [restart: bool]) -> any", "The sum of the rows so far.", ("toscalar(range x from 1 to 4 step 1 | serialize s = row_cumsum(x) | where x == 4 | project s)", "10")),
-        special("row_rank_dense", "(term: any, [restart: bool]) -> long", "The rank by a term, without gaps.", ("toscalar(range x from 5 to 7 step 1 | serialize r = row_rank_dense(x) | where x == 7 | project r)", "3")),
-        special("row_rank_min", "(term: any, [restart: bool]) -> long", "The rank by a term; equal ones share the least.", ("toscalar(range x from 5 to 7 step 1 | serialize r = row_rank_min(x) | where x == 7 | project r)", "3")),
-        special("row_window_session", "(time: datetime, from_first: timespan, between: timespan, [restart: bool]) -> datetime", "The start of the session that a row belongs to.", ("toscalar(datatable(t:datetime)[datetime(2026-01-01)] | serialize s = row_window_session(t, 1h, 5m) | project s)", "2026-01-01T00:00:00Z")),
-        special("pack_all", "([ignore_null: bool]) -> dynamic", "All columns of the row as a bag.", ("toscalar(print a=1, b='x' | project pack_all())", "{\"a\":1,\"b\":\"x\"}")),
-        special("bag_pack_columns", "(column: any, ...) -> dynamic", "The named columns as a bag.", ("toscalar(print a=1, b='x' | project bag_pack_columns(b))", "{\"b\":\"x\"}")),
-        special("rand", "([below: long]) -> real", "A random number in [0, 1), or a whole one below the argument.", ("rand() < 1", "true")),
+        special(
+            "column_names_of",
+            "(table: any) -> dynamic",
+            "The names of a table's columns.",
+            ("column_names_of((print a=1, b=2))", "[\"a\",\"b\"]"),
+        ),
+        special(
+            "prev",
+            "(column: any, [offset: long], [default: any]) -> any",
+            "The value in the row before.",
+            ("toscalar(range x from 1 to 3 step 1 | serialize p = prev(x) | where x == 2 | project p)", "1"),
+        ),
+        special(
+            "next",
+            "(column: any, [offset: long], [default: any]) -> any",
+            "The value in the row after.",
+            ("toscalar(range x from 1 to 3 step 1 | serialize n = next(x) | where x == 2 | project n)", "3"),
+        ),
+        special(
+            "row_number",
+            "([start: long], [restart: bool]) -> long",
+            "The number of the row.",
+            (
+                "toscalar(range x from 5 to 7 step 1 | serialize n = row_number() | where x == 6 | project n)",
+                "2",
+            ),
+        ),
+        special(
+            "row_cumsum",
+            "(term: number, [restart: bool]) -> any",
+            "The sum of the rows so far.",
+            (
+                "toscalar(range x from 1 to 4 step 1 | serialize s = row_cumsum(x) | where x == 4 | project s)",
+                "10",
+            ),
+        ),
+        special(
+            "row_rank_dense",
+            "(term: any, [restart: bool]) -> long",
+            "The rank by a term, without gaps.",
+            (
+                "toscalar(range x from 5 to 7 step 1 | serialize r = row_rank_dense(x) | where x == 7 | project r)",
+                "3",
+            ),
+        ),
+        special(
+            "row_rank_min",
+            "(term: any, [restart: bool]) -> long",
+            "The rank by a term; equal ones share the least.",
+            (
+                "toscalar(range x from 5 to 7 step 1 | serialize r = row_rank_min(x) | where x == 7 | project r)",
+                "3",
+            ),
+        ),
+        special(
+            "row_window_session",
+            "(time: datetime, from_first: timespan, between: timespan, [restart: bool]) -> datetime",
+            "The start of the session that a row belongs to.",
+            (
+                "toscalar(datatable(t:datetime)[datetime(2026-01-01)] | serialize s = row_window_session(t, 1h, 5m) | project s)",
+                "2026-01-01T00:00:00Z",
+            ),
+        ),
+        special(
+            "pack_all",
+            "([ignore_null: bool]) -> dynamic",
+            "All columns of the row as a bag.",
+            ("toscalar(print a=1, b='x' | project pack_all())", "{\"a\":1,\"b\":\"x\"}"),
+        ),
+        special(
+            "bag_pack_columns",
+            "(column: any, ...) -> dynamic",
+            "The named columns as a bag.",
+            ("toscalar(print a=1, b='x' | project bag_pack_columns(b))", "{\"b\":\"x\"}"),
+        ),
+        special(
+            "rand",
+            "([below: long]) -> real",
+            "A random number in [0, 1), or a whole one below the argument.",
+            ("rand() < 1", "true"),
+        ),
         special("new_guid", "() -> guid", "A random guid.", ("strlen(tostring(new_guid()))", "36")),
         special("table", "(name: string) -> any", "The table of that name.", ("1", "1")),
-        special("_GetWatchlist", "(alias: string) -> any", "The watchlist of that alias as a table.", ("1", "1")),
+        special(
+            "_GetWatchlist",
+            "(alias: string) -> any",
+            "The watchlist of that alias as a table.",
+            ("1", "1"),
+        ),
     ]
 }
 

@@ -204,7 +204,8 @@ fn csv(text: &str) -> Vec<String> {
 
 /// A version's four numbers as one decimal that compares as versions do.
 fn version(text: &str) -> Option<String> {
-    let mut parts = text.split('.').map(|part| part.trim().parse::<u32>().ok().filter(|part| *part < 100_000_000));
+    let mut parts =
+        text.split('.').map(|part| part.trim().parse::<u32>().ok().filter(|part| *part < 100_000_000));
     let mut number = String::new();
     for _ in 0..4 {
         let part = match parts.next() {
@@ -252,63 +253,231 @@ fn path_parts(path: &str) -> Json {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval("strcat", "(value: any, ...) -> string", "The values as one string.", ("strcat('a', 1, true)", "a1True"), |row| join_texts(row, 0, "")),
-        eval("strcat_delim", "(delimiter: string, value: any, ...) -> string", "The values as one string, with a delimiter between them.", ("strcat_delim('-', 1, 2)", "1-2"), |row| join_texts(row, 1, row.text(0))),
-        eval("strlen", "(text: string) -> long", "The number of characters.", ("strlen('höre')", "4"), |row| row.text(0).chars().count().into()),
-        eval("string_size", "(text: string) -> long", "The number of bytes.", ("string_size('höre')", "5"), |row| row.text(0).len().into()),
-        eval("strcmp", "(left: string, right: string) -> int", "-1, 0 or 1, as the left one sorts before, with or after the right one.", ("strcmp('a', 'b')", "-1"), |row| {
-            Value::Int(row.text(0).cmp(row.text(1)) as i32)
-        }),
-        eval("strrep", "(value: any, times: long, [delimiter: string]) -> string", "The value so many times.", ("strrep('ab', 3, '-')", "ab-ab-ab"), |row| {
-            let text = text_of(row, 0);
-            let times = usize::try_from(row.long(1).unwrap_or(0)).unwrap_or(0).min(1_024);
-            Value::from(vec![text.as_str(); times].join(row.text(2)))
-        }),
-        eval("substring", "(text: string, start: long, [length: long]) -> string", "The part of a string from a character on.", ("substring('provost', 3, 2)", "vo"), substring),
-        eval("tolower", "(text: string) -> string", "The text in lower case.", ("tolower('AbC')", "abc"), |row| Value::from(row.text(0).to_lowercase())),
-        eval("toupper", "(text: string) -> string", "The text in upper case.", ("toupper('AbC')", "ABC"), |row| Value::from(row.text(0).to_uppercase())),
-        eval("indexof", "(text: any, search: any, [start: long], [length: long], [occurrence: long]) -> long", "Where a string first occurs, or -1.", ("indexof('abcabc', 'c', 3)", "5"), index_of),
-        eval("split", "(text: any, delimiter: string, [index: long]) -> dynamic", "The parts between delimiters, or the one of that index.", ("split('a.b.c', '.')", "[\"a\",\"b\",\"c\"]"), split),
-        eval("reverse", "(value: any) -> string", "The characters in the opposite order.", ("reverse('abc')", "cba"), |row| Value::from(text_of(row, 0).chars().rev().collect::<String>())),
-        eval("trim", "(regex: string, text: string) -> string", "The text without what the pattern matches at its start and end.", ("trim('-', '-a-')", "a"), |row| trim(row, true, true)),
-        eval("trim_start", "(regex: string, text: string) -> string", "The text without what the pattern matches at its start.", ("trim_start('-+', '--a-')", "a-"), |row| trim(row, true, false)),
-        eval("trim_end", "(regex: string, text: string) -> string", "The text without what the pattern matches at its end.", ("trim_end('-+', '-a--')", "-a"), |row| trim(row, false, true)),
-        eval("replace_string", "(text: string, lookup: string, replacement: string) -> string", "The text with every occurrence replaced.", ("replace_string('a.b', '.', '-')", "a-b"), |row| {
-            let lookup = row.text(1);
-            if lookup.is_empty() { Value::text(row.text(0)) } else { Value::from(row.text(0).replace(lookup, row.text(2))) }
-        }),
-        eval("replace_strings", "(text: string, lookups: dynamic, replacements: dynamic) -> string", "The text with several strings replaced, one after the other.", ("replace_strings('ab', dynamic(['a', 'b']), dynamic(['x', 'y']))", "xy"), replace_strings),
-        eval("translate", "(search: string, replacement: string, text: string) -> string", "The text with single characters replaced by those at the same place.", ("translate('abc', 'xyz', 'cab')", "zxy"), translate),
-        eval("isascii", "(text: string) -> bool", "Whether all characters are ASCII.", ("isascii('abc')", "true"), |row| row.text(0).is_ascii().into()),
-        eval("isutf8", "(text: string) -> bool", "Whether the text is UTF-8, which every text here is.", ("isutf8('abc')", "true"), |_| Value::Bool(true)),
-        eval("make_string", "(codepoint: any, ...) -> string", "The characters of these code points; arrays stand for their elements.", ("make_string(dynamic([75, 81, 76]))", "KQL"), codepoints_to_string).also(&["unicode_codepoints_to_string"]),
-        eval("to_utf8", "(text: string) -> dynamic", "The code points of the characters.", ("to_utf8('KQL')", "[75,81,76]"), |row| {
-            Value::json(&row.text(0).chars().map(|c| Json::from(u32::from(c))).collect())
-        })
+        eval(
+            "strcat",
+            "(value: any, ...) -> string",
+            "The values as one string.",
+            ("strcat('a', 1, true)", "a1True"),
+            |row| join_texts(row, 0, ""),
+        ),
+        eval(
+            "strcat_delim",
+            "(delimiter: string, value: any, ...) -> string",
+            "The values as one string, with a delimiter between them.",
+            ("strcat_delim('-', 1, 2)", "1-2"),
+            |row| join_texts(row, 1, row.text(0)),
+        ),
+        eval(
+            "strlen",
+            "(text: string) -> long",
+            "The number of characters.",
+            ("strlen('höre')", "4"),
+            |row| row.text(0).chars().count().into(),
+        ),
+        eval(
+            "string_size",
+            "(text: string) -> long",
+            "The number of bytes.",
+            ("string_size('höre')", "5"),
+            |row| row.text(0).len().into(),
+        ),
+        eval(
+            "strcmp",
+            "(left: string, right: string) -> int",
+            "-1, 0 or 1, as the left one sorts before, with or after the right one.",
+            ("strcmp('a', 'b')", "-1"),
+            |row| Value::Int(row.text(0).cmp(row.text(1)) as i32),
+        ),
+        eval(
+            "strrep",
+            "(value: any, times: long, [delimiter: string]) -> string",
+            "The value so many times.",
+            ("strrep('ab', 3, '-')", "ab-ab-ab"),
+            |row| {
+                let text = text_of(row, 0);
+                let times = usize::try_from(row.long(1).unwrap_or(0)).unwrap_or(0).min(1_024);
+                Value::from(vec![text.as_str(); times].join(row.text(2)))
+            },
+        ),
+        eval(
+            "substring",
+            "(text: string, start: long, [length: long]) -> string",
+            "The part of a string from a character on.",
+            ("substring('provost', 3, 2)", "vo"),
+            substring,
+        ),
+        eval(
+            "tolower",
+            "(text: string) -> string",
+            "The text in lower case.",
+            ("tolower('AbC')", "abc"),
+            |row| Value::from(row.text(0).to_lowercase()),
+        ),
+        eval(
+            "toupper",
+            "(text: string) -> string",
+            "The text in upper case.",
+            ("toupper('AbC')", "ABC"),
+            |row| Value::from(row.text(0).to_uppercase()),
+        ),
+        eval(
+            "indexof",
+            "(text: any, search: any, [start: long], [length: long], [occurrence: long]) -> long",
+            "Where a string first occurs, or -1.",
+            ("indexof('abcabc', 'c', 3)", "5"),
+            index_of,
+        ),
+        eval(
+            "split",
+            "(text: any, delimiter: string, [index: long]) -> dynamic",
+            "The parts between delimiters, or the one of that index.",
+            ("split('a.b.c', '.')", "[\"a\",\"b\",\"c\"]"),
+            split,
+        ),
+        eval(
+            "reverse",
+            "(value: any) -> string",
+            "The characters in the opposite order.",
+            ("reverse('abc')", "cba"),
+            |row| Value::from(text_of(row, 0).chars().rev().collect::<String>()),
+        ),
+        eval(
+            "trim",
+            "(regex: string, text: string) -> string",
+            "The text without what the pattern matches at its start and end.",
+            ("trim('-', '-a-')", "a"),
+            |row| trim(row, true, true),
+        ),
+        eval(
+            "trim_start",
+            "(regex: string, text: string) -> string",
+            "The text without what the pattern matches at its start.",
+            ("trim_start('-+', '--a-')", "a-"),
+            |row| trim(row, true, false),
+        ),
+        eval(
+            "trim_end",
+            "(regex: string, text: string) -> string",
+            "The text without what the pattern matches at its end.",
+            ("trim_end('-+', '-a--')", "-a"),
+            |row| trim(row, false, true),
+        ),
+        eval(
+            "replace_string",
+            "(text: string, lookup: string, replacement: string) -> string",
+            "The text with every occurrence replaced.",
+            ("replace_string('a.b', '.', '-')", "a-b"),
+            |row| {
+                let lookup = row.text(1);
+                if lookup.is_empty() {
+                    Value::text(row.text(0))
+                } else {
+                    Value::from(row.text(0).replace(lookup, row.text(2)))
+                }
+            },
+        ),
+        eval(
+            "replace_strings",
+            "(text: string, lookups: dynamic, replacements: dynamic) -> string",
+            "The text with several strings replaced, one after the other.",
+            ("replace_strings('ab', dynamic(['a', 'b']), dynamic(['x', 'y']))", "xy"),
+            replace_strings,
+        ),
+        eval(
+            "translate",
+            "(search: string, replacement: string, text: string) -> string",
+            "The text with single characters replaced by those at the same place.",
+            ("translate('abc', 'xyz', 'cab')", "zxy"),
+            translate,
+        ),
+        eval(
+            "isascii",
+            "(text: string) -> bool",
+            "Whether all characters are ASCII.",
+            ("isascii('abc')", "true"),
+            |row| row.text(0).is_ascii().into(),
+        ),
+        eval(
+            "isutf8",
+            "(text: string) -> bool",
+            "Whether the text is UTF-8, which every text here is.",
+            ("isutf8('abc')", "true"),
+            |_| Value::Bool(true),
+        ),
+        eval(
+            "make_string",
+            "(codepoint: any, ...) -> string",
+            "The characters of these code points; arrays stand for their elements.",
+            ("make_string(dynamic([75, 81, 76]))", "KQL"),
+            codepoints_to_string,
+        )
+        .also(&["unicode_codepoints_to_string"]),
+        eval(
+            "to_utf8",
+            "(text: string) -> dynamic",
+            "The code points of the characters.",
+            ("to_utf8('KQL')", "[75,81,76]"),
+            |row| Value::json(&row.text(0).chars().map(|c| Json::from(u32::from(c))).collect()),
+        )
         .also(&["unicode_codepoints_from_string"]),
-        eval("has_any_index", "(text: string, terms: dynamic) -> long", "The place of the first term of a list that stands in the text, or -1.", ("has_any_index('a quick fox', dynamic(['dog', 'fox']))", "1"), |row| {
-            let terms = row.array(1).unwrap_or_default();
-            let found = terms.iter().position(|term| {
-                let term = term.as_str().map_or_else(|| term.to_string(), str::to_owned);
-                super::text_match::has(row.text(0), &term, false)
-            });
-            found.map_or(Value::Long(-1), Value::from)
-        }),
-        eval("parse_csv", "(text: string) -> dynamic", "The fields of the first line of a CSV text.", ("parse_csv('a,\"b,c\"')", "[\"a\",\"b,c\"]"), |row| {
-            Value::json(&csv(row.text(0)).into_iter().map(Json::from).collect())
-        }),
-        eval("parse_command_line", "(text: string, kind: string) -> dynamic", "The arguments of a command line, by the rules of Windows.", ("parse_command_line('run \"a b\" c', 'windows')", "[\"run\",\"a b\",\"c\"]"), |row| {
-            let args = command_line(row.text(0));
-            if args.is_empty() { Value::Null } else { Value::json(&args.into_iter().map(Json::from).collect()) }
-        }),
-        eval("parse_version", "(text: string) -> decimal", "A version as a number that compares as versions do.", ("parse_version('1.2.10') > parse_version('1.2.9')", "true"), |row| {
-            // The scale leaves no room for the zeros that Kusto's 32 digits end with, so the number is shorter by them.
-            match version(row.text(0)) {
-                Some(digits) => crate::value::parse_decimal(&format!("{}.{}", &digits[..16], &digits[16..])).map_or(Value::Null, Value::Decimal),
-                None => Value::Null,
-            }
-        }),
-        eval("parse_path", "(path: string) -> dynamic", "The parts of a file path.", ("parse_path('C:\\\\temp\\\\a.txt').Filename", "a.txt"), |row| Value::json(&path_parts(row.text(0)))),
+        eval(
+            "has_any_index",
+            "(text: string, terms: dynamic) -> long",
+            "The place of the first term of a list that stands in the text, or -1.",
+            ("has_any_index('a quick fox', dynamic(['dog', 'fox']))", "1"),
+            |row| {
+                let terms = row.array(1).unwrap_or_default();
+                let found = terms.iter().position(|term| {
+                    let term = term.as_str().map_or_else(|| term.to_string(), str::to_owned);
+                    super::text_match::has(row.text(0), &term, false)
+                });
+                found.map_or(Value::Long(-1), Value::from)
+            },
+        ),
+        eval(
+            "parse_csv",
+            "(text: string) -> dynamic",
+            "The fields of the first line of a CSV text.",
+            ("parse_csv('a,\"b,c\"')", "[\"a\",\"b,c\"]"),
+            |row| Value::json(&csv(row.text(0)).into_iter().map(Json::from).collect()),
+        ),
+        eval(
+            "parse_command_line",
+            "(text: string, kind: string) -> dynamic",
+            "The arguments of a command line, by the rules of Windows.",
+            ("parse_command_line('run \"a b\" c', 'windows')", "[\"run\",\"a b\",\"c\"]"),
+            |row| {
+                let args = command_line(row.text(0));
+                if args.is_empty() {
+                    Value::Null
+                } else {
+                    Value::json(&args.into_iter().map(Json::from).collect())
+                }
+            },
+        ),
+        eval(
+            "parse_version",
+            "(text: string) -> decimal",
+            "A version as a number that compares as versions do.",
+            ("parse_version('1.2.10') > parse_version('1.2.9')", "true"),
+            |row| {
+                // The scale leaves no room for the zeros that Kusto's 32 digits end with, so the number is shorter by them.
+                match version(row.text(0)) {
+                    Some(digits) => {
+                        crate::value::parse_decimal(&format!("{}.{}", &digits[..16], &digits[16..]))
+                            .map_or(Value::Null, Value::Decimal)
+                    }
+                    None => Value::Null,
+                }
+            },
+        ),
+        eval(
+            "parse_path",
+            "(path: string) -> dynamic",
+            "The parts of a file path.",
+            ("parse_path('C:\\\\temp\\\\a.txt').Filename", "a.txt"),
+            |row| Value::json(&path_parts(row.text(0))),
+        ),
     ]
 }
 

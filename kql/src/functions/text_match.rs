@@ -5,7 +5,9 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
 use regex::Regex;
 
 use super::kernel::{ANY_ARGUMENTS, arrays};
@@ -29,7 +31,8 @@ pub(crate) enum Test {
 /// The expression that tests a text.
 pub(crate) fn text_match(test: Test, case_sensitive: bool, text: Typed, needle: Typed) -> Expr {
     if let (Some(text), Some(needle)) = (text.constant_text(), needle.constant_text()) {
-        let matched = Matcher::new(test, case_sensitive, &needle).is_some_and(|matcher| matcher.matches(&text));
+        let matched =
+            Matcher::new(test, case_sensitive, &needle).is_some_and(|matcher| matcher.matches(&text));
         return Typed::literal(Value::Bool(matched), KqlType::Bool).expr;
     }
     let udf = Arc::new(ScalarUDF::from(TextMatch { test, case_sensitive }));
@@ -106,17 +109,23 @@ impl ScalarUDFImpl for TextMatch {
         let text = |row: usize| texts.text(if constant[0] { 0 } else { row }).unwrap_or("");
         let result: BooleanArray = if constant[1] {
             let matcher = Matcher::new(self.test, self.case_sensitive, needles.text(0).unwrap_or(""));
-            (0..rows).map(|row| Some(matcher.as_ref().is_some_and(|matcher| matcher.matches(text(row))))).collect()
+            (0..rows)
+                .map(|row| Some(matcher.as_ref().is_some_and(|matcher| matcher.matches(text(row)))))
+                .collect()
         } else {
             (0..rows)
                 .map(|row| {
-                    let matcher = Matcher::new(self.test, self.case_sensitive, needles.text(row).unwrap_or(""));
+                    let matcher =
+                        Matcher::new(self.test, self.case_sensitive, needles.text(row).unwrap_or(""));
                     Some(matcher.is_some_and(|matcher| matcher.matches(text(row))))
                 })
                 .collect()
         };
         if constant == [true, true] {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&(Arc::new(result) as ArrayRef), 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &(Arc::new(result) as ArrayRef),
+                0,
+            )?));
         }
         Ok(ColumnarValue::Array(Arc::new(result)))
     }
@@ -161,7 +170,9 @@ impl Matcher {
             return self.test != Test::Equal || text.is_empty();
         }
         match (&self.ignoring_case, self.test) {
-            (Some(found), Test::Equal | Test::Contains | Test::StartsWith | Test::EndsWith) => found.is_match(text),
+            (Some(found), Test::Equal | Test::Contains | Test::StartsWith | Test::EndsWith) => {
+                found.is_match(text)
+            }
             (Some(found), _) => {
                 // Occurrences may overlap, so the search goes on one character after each start.
                 let mut from = 0;

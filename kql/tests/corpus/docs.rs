@@ -38,7 +38,10 @@ async fn examples_of_the_documentation_come_out_as_printed() {
             (Err(problem), None) => unexpected.push(format!("{id}\n{problem}")),
         }
     }
-    println!("{equal} of {total} examples equal ({:.1} %)", 100.0 * f64::from(equal) / f64::from(total.max(1)));
+    println!(
+        "{equal} of {total} examples equal ({:.1} %)",
+        100.0 * f64::from(equal) / f64::from(total.max(1))
+    );
     assert!(mended.is_empty(), "no longer different, take off the list: {mended:?}");
     assert!(unexpected.is_empty(), "{} examples differ:\n\n{}", unexpected.len(), unexpected.join("\n\n"));
 }
@@ -114,12 +117,15 @@ fn normal_text(kind: &str, text: &str, sorted: bool) -> String {
         "datetime" => {
             let text = text.trim_end_matches('Z').replace(' ', "T");
             match text.split_once('.') {
-                Some((time, fraction)) => format!("{time}.{}", format!("{fraction:0<7}").trim_end_matches('0')),
+                Some((time, fraction)) => {
+                    format!("{time}.{}", format!("{fraction:0<7}").trim_end_matches('0'))
+                }
                 None => format!("{text}."),
             }
         }
         "timespan" => {
-            let text = if text.matches(':').count() == 3 { text.replacen(':', ".", 1) } else { text.to_owned() };
+            let text =
+                if text.matches(':').count() == 3 { text.replacen(':', ".", 1) } else { text.to_owned() };
             match text.rsplit_once('.') {
                 Some((time, fraction)) if !fraction.contains(':') => {
                     let fraction = fraction.trim_end_matches('0');
@@ -128,7 +134,9 @@ fn normal_text(kind: &str, text: &str, sorted: bool) -> String {
                 _ => text,
             }
         }
-        "dynamic" => match serde_json::from_str::<Value>(text).or_else(|_| serde_json::from_str(&text.replace('\'', "\""))) {
+        "dynamic" => match serde_json::from_str::<Value>(text)
+            .or_else(|_| serde_json::from_str(&text.replace('\'', "\"")))
+        {
             Ok(value) => normal_json(&value, sorted),
             Err(_) => format!("{text:?}"),
         },
@@ -159,7 +167,11 @@ fn compare(example: &Value, result: &ResultSet) -> Result<(), String> {
         let cells: Vec<&Value> = row.as_array().into_iter().flatten().collect();
         let mut normal_row = Vec::new();
         for (index, (name, kind)) in oracle.iter().enumerate() {
-            let at = if by_name { doc_columns.iter().position(|column| column == name).unwrap_or(index) } else { index };
+            let at = if by_name {
+                doc_columns.iter().position(|column| column == name).unwrap_or(index)
+            } else {
+                index
+            };
             normal_row.push(normal(kind, cells.get(at).copied().unwrap_or(&Value::Null), sorted));
         }
         expected.push(normal_row);
@@ -181,7 +193,12 @@ fn compare(example: &Value, result: &ResultSet) -> Result<(), String> {
     }
     let same = expected.len() == found.len()
         && expected.iter().zip(&found).all(|(expected, found)| {
-            expected.len() == found.len() && expected.iter().zip(found).zip(&oracle).all(|((left, right), (_, kind))| same_cell(kind, left, right))
+            expected.len() == found.len()
+                && expected
+                    .iter()
+                    .zip(found)
+                    .zip(&oracle)
+                    .all(|((left, right), (_, kind))| same_cell(kind, left, right))
         });
     if same {
         return Ok(());
