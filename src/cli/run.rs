@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use futures::future::join_all;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::stages::{Connections, correlate_all, deliver_all, detect_all, pull_one, request, show_incidents};
@@ -34,11 +34,11 @@ pub(super) struct RunArgs {
 pub(super) async fn run(app: App, args: RunArgs) -> anyhow::Result<Outcome> {
     let service = Service::start(&app).await?;
     let cancel = cancelled_by_signals();
+    let service = Arc::new(service);
     if args.once {
-        return service.once(&app, args.all, &cancel).await;
+        return once(&service, &app, args.all, &cancel).await;
     }
     tracing::info!(jobs = service.schedules.jobs().count(), lake = %service.pipeline.lake().location(), "running");
-    let service = Arc::new(service);
     let schedules = service.schedules.clone();
     let fixed = app.now;
     scheduler::run(&schedules, &cancel, move |job, cancel| {
@@ -71,43 +71,6 @@ impl Service {
             }
         }
         Ok(Self { pipeline, connections, schedules })
-    }
-
-    /// Pulls side by side, then the stages that read what they brought, in order.
-    async fn once(&self, app: &App, all: bool, cancel: &CancellationToken) -> anyhow::Result<Outcome> {
-        let now = app.now();
-        let mut due = Vec::new();
-        for job in self.schedules.jobs() {
-            if all || self.is_due(job, now).await? {
-                due.push(job);
-            }
-        }
-        if due.is_empty() {
-            app.output.note("nothing is due");
-            return Ok(Outcome::Complete);
-        }
-        let (pulls, others): (Vec<&Job>, Vec<&Job>) =
-            due.into_iter().partition(|job| matches!(job.stage, JobStage::Pull { .. }));
-        let mut results = join_all(pulls.iter().map(|job| self.job(job, now, cancel.clone()))).await;
-        let order = |job: &Job| match job.stage {
-            JobStage::Pull { .. } => 0,
-            JobStage::Detect => 1,
-            JobStage::Correlate => 2,
-            JobStage::Deliver => 3,
-            JobStage::Maintain => 4,
-        };
-        let mut others = others;
-        others.sort_by_key(|job| order(job));
-        for job in others {
-            if cancel.is_cancelled() {
-                results.push(JobResult::Incomplete);
-                break;
-            }
-            results.push(self.job(job, now, cancel.clone()).await);
-        }
-        show_incidents(app.output, &self.pipeline.incidents(now).await?)?;
-        let complete = results.iter().all(|result| *result == JobResult::Complete);
-        Ok(if complete { Outcome::Complete } else { Outcome::Incomplete })
     }
 
     async fn is_due(&self, job: &Job, now: DateTime<Utc>) -> anyhow::Result<bool> {
@@ -183,4 +146,50 @@ async fn stopping<T>(
         done = work => done,
         () = cancel.cancelled() => Err(anyhow::anyhow!("stopped")),
     }
+}
+
+/// Pulls side by side, then the stages that read what they brought, in order.
+async fn once(
+    service: &Arc<Service>,
+    app: &App,
+    all: bool,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Outcome> {
+    let now = app.now();
+    let mut due = Vec::new();
+    for job in service.schedules.jobs() {
+        if all || service.is_due(job, now).await? {
+            due.push(job.clone());
+        }
+    }
+    if due.is_empty() {
+        app.output.note("nothing is due");
+        return Ok(Outcome::Complete);
+    }
+    let (pulls, mut others): (Vec<Job>, Vec<Job>) =
+        due.into_iter().partition(|job| matches!(job.stage, JobStage::Pull { .. }));
+    let mut running = JoinSet::new();
+    for job in pulls {
+        let service = Arc::clone(service);
+        let cancel = cancel.clone();
+        running.spawn(async move { service.job(&job, now, cancel).await });
+    }
+    let mut results = running.join_all().await;
+    others.sort_by_key(|job| match job.stage {
+        JobStage::Pull { .. } => 0,
+        JobStage::Detect => 1,
+        JobStage::Correlate => 2,
+        JobStage::Deliver => 3,
+        JobStage::Maintain => 4,
+    });
+    for job in others {
+        if cancel.is_cancelled() {
+            results.push(JobResult::Incomplete);
+            break;
+        }
+        results.push(service.job(&job, now, cancel.clone()).await);
+    }
+    show_incidents(app.output, &service.pipeline.incidents(now).await?)?;
+    let complete = results.iter().all(|result| *result == JobResult::Complete);
+    Ok(if complete { Outcome::Complete } else { Outcome::Incomplete })
 }

@@ -4,6 +4,7 @@
 //! window; what fails is tried again from there. **Nothing doubled**: windows overlap, and the lake drops what it has.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +22,10 @@ const PARTITIONS_AT_ONCE: usize = 8;
 const ROWS_AT_ONCE: usize = 50_000;
 /// Bytes that wait before they are written.
 const BYTES_AT_ONCE: usize = 64 << 20;
+/// Rows after which a pull commits.
+const ROWS_PER_COMMIT: u64 = 100_000;
+/// Time after which a pull commits, so that a kill costs no more than that.
+const TIME_PER_COMMIT: Duration = Duration::from_secs(30);
 /// How often a window is read again because another writer was faster.
 const CONFLICT_ATTEMPTS: usize = 5;
 
@@ -147,17 +152,92 @@ async fn pull_windows(
     if let Some(lost) = plan.lost {
         runs.push(run(request, table, &partition.0, Some(lost), RunStatus::Lost));
     }
-    for window in plan.windows {
+    let mut windows = plan.windows.into_iter().peekable();
+    let mut conflicts = 0;
+    while let Some(first) = windows.peek().copied() {
         if request.cancel.is_cancelled() {
-            return Err((Some(window), PullError::Stopped));
+            return Err((Some(first), PullError::Stopped));
         }
-        let done = tokio::select! {
-            done = pull_window(lake, source, request, partition, window, &mut ledger) => done,
+        // Taken from a copy: after a lost race the same windows are read again.
+        let mut ahead = windows.clone();
+        let pulled = tokio::select! {
+            pulled = pull_group(lake, source, request, partition, &mut ahead, &mut ledger) => pulled,
             () = request.cancel.cancelled() => Err(PullError::Stopped),
         };
-        runs.push(done.map_err(|error| (Some(window), error))?);
+        match pulled {
+            Ok(group) => {
+                runs.extend(group.runs);
+                if let Some(failed) = group.failed {
+                    return Err(failed);
+                }
+                windows = ahead;
+                conflicts = 0;
+            }
+            Err(PullError::Lake(LakeError::Conflict { .. })) if conflicts < CONFLICT_ATTEMPTS => {
+                conflicts += 1;
+                ledger = Ledger::read(lake, table, &request.job, &partition.0).await.map_err(early)?;
+            }
+            Err(error) => return Err((Some(first), error)),
+        }
     }
     Ok(())
+}
+
+/// Consecutive windows that were committed together.
+struct Group {
+    runs: Vec<Run>,
+    failed: Option<(Option<Window>, PullError)>,
+}
+
+/// Reads windows until there is enough for a commit, and commits them with their coverage. Rows of a window that
+/// breaks off are kept, for they are true; its coverage is not, so that it is read again.
+async fn pull_group(
+    lake: &Lake,
+    source: &dyn Source,
+    request: &PullRequest,
+    partition: &Partition,
+    windows: &mut impl Iterator<Item = Window>,
+    ledger: &mut Ledger,
+) -> Result<Group, PullError> {
+    let table = source.table();
+    let started = Instant::now();
+    let origin = format!("{}/{partition}", request.job);
+    let mut batches = Batches::begin(lake, table, &origin, request.now).await?;
+    let mut group = Group { runs: Vec::new(), failed: None };
+    let mut covered: Option<Window> = None;
+    for window in windows {
+        let rejected = batches.rejected;
+        match source.pull(partition, window, &mut batches).await {
+            Ok(Pulled { records, requests }) => {
+                let mut done = run(request, table, &partition.0, Some(window), RunStatus::Ok);
+                done.rejected = batches.rejected - rejected;
+                done.read = records;
+                done.requests = requests;
+                group.runs.push(done);
+                covered = Window::new(covered.map_or(window.from(), |covered| covered.from()), window.to());
+            }
+            Err(error) => {
+                // What the lake said is what went wrong, not that the source could not go on.
+                let error = batches.failure.take().map_or(PullError::Source(error), PullError::Lake);
+                group.failed = Some((Some(window), error));
+                break;
+            }
+        }
+        if batches.taken >= ROWS_PER_COMMIT || started.elapsed() >= TIME_PER_COMMIT {
+            break;
+        }
+    }
+    let progress = covered.map(|covered| ledger.progress(covered));
+    let appended = batches.commit(&request.job, &partition.0, progress.clone()).await?;
+    if let Some(progress) = &progress {
+        ledger.advance(progress);
+    }
+    // Which window a row that was there before belongs to is not known; the group's last run tells it.
+    if let Some(last) = group.runs.last_mut() {
+        last.written = appended.written;
+        last.duplicate = appended.duplicates;
+    }
+    Ok(group)
 }
 
 struct Plan {
@@ -190,57 +270,6 @@ fn align(instant: DateTime<Utc>, step: TimeDelta) -> DateTime<Utc> {
     let step = step.num_seconds().max(1);
     let seconds = instant.timestamp().div_euclid(step) * step;
     DateTime::from_timestamp(seconds, 0).unwrap_or(instant)
-}
-
-async fn pull_window(
-    lake: &Lake,
-    source: &dyn Source,
-    request: &PullRequest,
-    partition: &Partition,
-    window: Window,
-    ledger: &mut Ledger,
-) -> Result<Run, PullError> {
-    let mut conflict = None;
-    for _ in 0..CONFLICT_ATTEMPTS {
-        let progress = ledger.progress(window);
-        match try_window(lake, source, request, partition, window, progress.clone()).await {
-            Err(PullError::Lake(LakeError::Conflict { table })) => {
-                conflict = Some(LakeError::Conflict { table });
-                *ledger = Ledger::read(lake, source.table(), &request.job, &partition.0).await?;
-            }
-            Err(error) => return Err(error),
-            Ok(done) => {
-                ledger.advance(&progress);
-                return Ok(done);
-            }
-        }
-    }
-    Err(conflict.unwrap_or(LakeError::Conflict { table: source.table().name() }).into())
-}
-
-async fn try_window(
-    lake: &Lake,
-    source: &dyn Source,
-    request: &PullRequest,
-    partition: &Partition,
-    window: Window,
-    progress: Progress,
-) -> Result<Run, PullError> {
-    let origin = format!("{}/{partition}", request.job);
-    let mut batches = Batches::begin(lake, source.table(), &origin, request.now).await?;
-    let Pulled { records, requests } =
-        source.pull(partition, window, &mut batches).await.map_err(|error| {
-            // What the lake said is what went wrong, not that the source could not go on.
-            batches.failure.take().map_or(PullError::Source(error), PullError::Lake)
-        })?;
-    let mut done = run(request, source.table(), &partition.0, Some(window), RunStatus::Ok);
-    done.rejected = batches.rejected;
-    let appended = batches.commit(&request.job, &partition.0, Some(progress)).await?;
-    done.read = records;
-    done.requests = requests;
-    done.written = appended.written;
-    done.duplicate = appended.duplicates;
-    Ok(done)
 }
 
 fn run(
@@ -279,6 +308,7 @@ pub struct Batches<'a> {
     now: DateTime<Utc>,
     /// Records that could not be read so far.
     pub rejected: u64,
+    taken: u64,
     failure: Option<LakeError>,
 }
 
@@ -292,13 +322,14 @@ impl<'a> Batches<'a> {
     ) -> Result<Self, LakeError> {
         let append = lake.append(table, origin, now).await?;
         let batch = BatchBuilder::new(table);
-        Ok(Self { lake, append, batch, rejects: Vec::new(), now, rejected: 0, failure: None })
+        Ok(Self { lake, append, batch, rejects: Vec::new(), now, rejected: 0, taken: 0, failure: None })
     }
 
     /// Adds a row.
     pub async fn add(&mut self, row: Row) -> Result<(), LakeError> {
         let table = self.batch.table().name();
         self.batch.push(row).map_err(|error| LakeError::Rows { table, message: error.to_string() })?;
+        self.taken += 1;
         if self.batch.rows() >= ROWS_AT_ONCE || self.batch.bytes() >= BYTES_AT_ONCE {
             self.flush().await?;
         }
