@@ -106,8 +106,11 @@ impl Lexer<'_> {
             }
         }
         if is_name_start(first) {
-            let length = rest.find(|c| !is_name_part(c)).unwrap_or(rest.len());
-            let name = rest[..length].to_owned();
+            // The first character may be a `$`, which a name cannot go on with.
+            let rest_of_name = &rest[first.len_utf8()..];
+            let length = rest_of_name.find(|c| !is_name_part(c)).unwrap_or(rest_of_name.len());
+            let name = rest[..first.len_utf8() + length].to_owned();
+            let length = name.len();
             self.at += length;
             return TokenKind::Name(name);
         }
