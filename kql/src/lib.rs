@@ -1,8 +1,5 @@
 //! KQL on DataFusion: lexer, parser, binder, planner, functions, diagnostics.
 
-// The binder comes next; until then much waits unused.
-#![allow(dead_code, unused_imports)]
-
 mod aggregates;
 pub mod ast;
 mod binder;
@@ -15,6 +12,7 @@ mod functions;
 mod json;
 mod lexer;
 mod parser;
+pub mod reference;
 mod scan;
 mod time;
 mod types;

@@ -209,9 +209,7 @@ fn parse_iso(text: &str) -> Option<i64> {
         return date_ticks(date);
     }
     let rest = rest.strip_prefix(['T', 't', ' ']).map(str::trim_start);
-    // A date may carry a zone without a time.
-    let Some(rest) = rest else { return None };
-    let (time, rest) = take_time(rest)?;
+    let (time, rest) = take_time(rest?)?;
     apply_zone(date_ticks(date)?.checked_add(time)?, rest.trim())
 }
 

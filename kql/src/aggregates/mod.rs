@@ -10,4 +10,3 @@ mod statistics;
 
 pub(crate) use best::{best, field_name};
 pub(crate) use registry::{Aggregate, Aggregated, Arguments, Naming, lookup, names, no_arguments, registry};
-pub(crate) use statistics::at_percent;

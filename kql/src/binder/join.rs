@@ -3,16 +3,19 @@
 use std::collections::HashSet;
 
 use datafusion::common::{Column as PlanColumn, JoinType};
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator};
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 
 use super::operator::{no_column, setting};
 use super::relation::free_name;
-use super::types::{bool_literal, cast, common, compare, not_null_text};
+use super::types::{bool_literal, cast, common, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
 use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Setting, Span, TextOp};
 use crate::functions::Typed;
 use crate::types::KqlType;
 use crate::value::Value;
+
+/// The values that have to be equal, of the left side and of the right.
+type Keys = Vec<(Typed, Typed)>;
 
 /// A kind of join, by what it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +79,8 @@ impl<'a> Binder<'a> {
         let right = self.table(right, &mut Context::default())?;
         let left =
             if kind == Kind::InnerUnique { self.unique_by_keys(left, &right, on, span)? } else { left };
-        let (keys, condition) = self.conditions(&left, &right, on, span)?;
-        let (left, right, plan) = self.joined(left, right, keys, condition, kind)?;
+        let keys = self.conditions(&left, &right, on, span)?;
+        let plan = self.joined(&left, &right, keys, kind)?;
         let (with_left, with_right) = match kind {
             Kind::LeftSemi | Kind::LeftAnti => (true, false),
             Kind::RightSemi | Kind::RightAnti => (false, true),
@@ -110,7 +113,7 @@ impl<'a> Binder<'a> {
         on: &'a [Expr],
         span: Span,
     ) -> Binding<Relation> {
-        let (keys, _) = self.conditions(&left, right, on, span)?;
+        let keys = self.conditions(&left, right, on, span)?;
         let key_exprs: Vec<(String, Typed)> =
             keys.into_iter().map(|(left, _)| (String::new(), left)).collect();
         if key_exprs.is_empty() {
@@ -148,14 +151,8 @@ impl<'a> Binder<'a> {
         Ok(Relation { plan, columns, hidden, parts: Vec::new(), outer: Vec::new(), ..unique })
     }
 
-    /// The equalities of `on`, and what else it asks.
-    fn conditions(
-        &mut self,
-        left: &Relation,
-        right: &Relation,
-        on: &'a [Expr],
-        span: Span,
-    ) -> Binding<(Vec<(Typed, Typed)>, Option<PlanExpr>)> {
+    /// The equalities of `on`.
+    fn conditions(&mut self, left: &Relation, right: &Relation, on: &'a [Expr], span: Span) -> Binding<Keys> {
         let mut keys = Vec::new();
         for condition in on {
             self.key(left, right, condition, &mut keys)?;
@@ -170,7 +167,7 @@ impl<'a> Binder<'a> {
             };
             typed.push((cast(left, kind), cast(right, kind)));
         }
-        Ok((typed, None))
+        Ok(typed)
     }
 
     fn key(
@@ -212,15 +209,8 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// The plan of a join, over sides that hold the keys as columns.
-    fn joined(
-        &mut self,
-        left: Relation,
-        right: Relation,
-        keys: Vec<(Typed, Typed)>,
-        condition: Option<PlanExpr>,
-        kind: Kind,
-    ) -> Binding<(Relation, Relation, datafusion::logical_expr::LogicalPlan)> {
+    /// The plan of a join.
+    fn joined(&mut self, left: &Relation, right: &Relation, keys: Keys, kind: Kind) -> Binding<LogicalPlan> {
         let join_type = match kind {
             Kind::InnerUnique | Kind::Inner => JoinType::Inner,
             Kind::LeftOuter => JoinType::Left,
@@ -233,14 +223,14 @@ impl<'a> Binder<'a> {
         };
         if keys.is_empty() {
             let plan = LogicalPlanBuilder::from(left.plan.clone()).cross_join(right.plan.clone())?.build()?;
-            return Ok((left, right, plan));
+            return Ok(plan);
         }
         let (left_keys, right_keys): (Vec<_>, Vec<_>) =
             keys.into_iter().map(|(left, right)| (left.expr, right.expr)).unzip();
         let plan = LogicalPlanBuilder::from(left.plan.clone())
-            .join_with_expr_keys(right.plan.clone(), join_type, (left_keys, right_keys), condition)?
+            .join_with_expr_keys(right.plan.clone(), join_type, (left_keys, right_keys), None)?
             .build()?;
-        Ok((left, right, plan))
+        Ok(plan)
     }
 
     pub(super) fn lookup_operator(
@@ -258,12 +248,12 @@ impl<'a> Binder<'a> {
             Some((text, span)) => return fault(span, format!("`lookup` has no kind `{text}`")),
         };
         let right = self.table(right, &mut Context::default())?;
-        let (keys, condition) = self.conditions(&left, &right, on, span)?;
+        let keys = self.conditions(&left, &right, on, span)?;
         let key_columns: HashSet<PlanColumn> = keys
             .iter()
             .flat_map(|(_, right)| right.expr.column_refs().into_iter().cloned().collect::<Vec<_>>())
             .collect();
-        let (left, right, plan) = self.joined(left, right, keys, condition, kind)?;
+        let plan = self.joined(&left, &right, keys, kind)?;
         let mut taken = HashSet::new();
         let mut columns = Vec::new();
         for col in &left.columns {
@@ -423,11 +413,7 @@ impl<'a> Binder<'a> {
         self.union_of(matching, false, Some("$table"))
     }
 
-    fn searched(
-        &mut self,
-        relation: &Relation,
-        predicate: &'a Expr,
-    ) -> Binding<datafusion::logical_expr::LogicalPlan> {
+    fn searched(&mut self, relation: &Relation, predicate: &'a Expr) -> Binding<LogicalPlan> {
         let mut context = Context::row(relation);
         let condition = self.search_condition(predicate, &mut context)?;
         Ok(LogicalPlanBuilder::from(relation.plan.clone()).filter(condition)?.build()?)
@@ -535,11 +521,6 @@ impl<'a> Binder<'a> {
             return fault(predicate.span, "no table has what is searched for");
         }
         self.union_of(matching, false, Some(&source))
-    }
-
-    #[allow(dead_code)]
-    fn same(&mut self, left: Typed, right: Typed, span: Span) -> Binding<Typed> {
-        compare(span, PlanOperator::Eq, left, right, true)
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use datafusion::logical_expr::{Expr as PlanExpr, ExprFunctionExt, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, SortExpr};
 
 use super::expression::{fold, truth};
-use super::relation::free_name;
 use super::source::matches_wildcard;
 use super::types::cast;
 use super::{Any, Binder, Binding, Col, Context, Definition, Relation, Stop, fault, with};
@@ -483,12 +482,6 @@ impl<'a> Binder<'a> {
         result.parts = outer_parts;
         Ok(result)
     }
-
-    /// Adds filters of the aggregate forms that the plan's builder refuses to take late.
-    #[allow(dead_code)]
-    fn filtered(expr: PlanExpr, filter: PlanExpr) -> Binding<PlanExpr> {
-        expr.filter(filter).build().map_err(Stop::from)
-    }
 }
 
 /// A setting's value as text.
@@ -542,9 +535,4 @@ fn dotnet_type(kind: KqlType) -> &'static str {
         KqlType::Guid => "System.Guid",
         KqlType::Dynamic => "System.Object",
     }
-}
-
-#[allow(dead_code)]
-fn unused(name: &str, taken: &HashSet<String>) -> String {
-    free_name(name, taken)
 }

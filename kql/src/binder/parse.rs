@@ -21,7 +21,7 @@ impl<'a> Binder<'a> {
         let flags = setting(settings, "flags").map(|(text, _)| text).unwrap_or_default();
         let text = cast(self.scalar(input, &mut Context::row(&relation))?, KqlType::String);
         let mut regex = String::from(if flags.contains('i') { "(?i)" } else { "" });
-        if !(kind == "regex" && !flags.contains('s')) || flags.contains('s') {
+        if kind != "regex" || flags.contains('s') {
             regex.push_str("(?s)");
         }
         if flags.contains('m') {

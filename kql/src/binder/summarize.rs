@@ -89,8 +89,7 @@ impl<'a> Binder<'a> {
             aggregates.into_iter().map(|(name, expr)| expr.alias(name)).collect();
         let builder = LogicalPlanBuilder::from(relation.plan.clone());
         grouped.plan = if aggregate_exprs.is_empty() {
-            let plan = builder.project(group_exprs)?.distinct()?.build()?;
-            plan
+            builder.project(group_exprs)?.distinct()?.build()?
         } else {
             builder.aggregate(group_exprs, aggregate_exprs)?.build()?
         };

@@ -194,14 +194,8 @@ pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) ->
     match (left.kind, op, right.kind) {
         (left_kind, _, right_kind) if left_kind.is_numeric() && right_kind.is_numeric() => {
             let kind = match common(left_kind, right_kind) {
-                Some(Int) | None => {
-                    if op == Operator::Divide || op == Operator::Modulo {
-                        Int
-                    } else {
-                        Int
-                    }
-                }
                 Some(kind) => kind,
+                None => Int,
             };
             let (left, right) = (cast(left, kind), cast(right, kind));
             match (op, kind) {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::convert::string_of;
 use super::{Function, Row, eval};
@@ -130,8 +130,8 @@ fn rotate(row: &Row<'_>, left: bool) -> Value<'static> {
     let (Some(mut items), Some(by)) = (row.array(0), row.long(1)) else { return Value::Null };
     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
     if length > 0 {
-        let by = if left { by.rem_euclid(length) } else { by.rem_euclid(length) * -1 };
-        items.rotate_left(usize::try_from(by.rem_euclid(length)).unwrap_or(0));
+        let by = usize::try_from(by.rem_euclid(length)).unwrap_or(0);
+        if left { items.rotate_left(by) } else { items.rotate_right(by) }
     }
     array(items)
 }
@@ -501,9 +501,4 @@ pub(super) fn functions() -> Vec<Function> {
             },
         ),
     ]
-}
-
-#[allow(dead_code)]
-fn unused() -> Map<String, Json> {
-    Map::new()
 }

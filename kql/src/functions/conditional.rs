@@ -3,7 +3,7 @@
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Case, Expr};
 
-use super::{Function, Kernel, Typed, build, eval};
+use super::{Function, Typed, build, eval};
 use crate::binder::{cast, common};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -47,7 +47,7 @@ fn choose(branches: Vec<(Typed, Typed)>, otherwise: Typed) -> Result<Typed, Stri
 }
 
 fn case(mut args: Vec<Typed>) -> Result<Typed, String> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err("`case` takes conditions with their values, and a last value for the rest".to_owned());
     }
     let Some(otherwise) = args.pop() else { return Err("a value is missing".to_owned()) };
@@ -201,9 +201,4 @@ fn best_of<'a>(row: &super::Row<'a>, wanted: std::cmp::Ordering) -> Value<'a> {
         }
     }
     best
-}
-
-#[allow(dead_code)]
-fn unused(args: Vec<Typed>) -> Typed {
-    Kernel::call("unused", args, KqlType::Bool, |_| Value::Null)
 }

@@ -106,7 +106,7 @@ fn parse_real(text: &str) -> Option<f64> {
 /// A real cut to a whole number, where a long can hold it.
 pub(crate) fn truncate(value: f64) -> Option<i64> {
     // 2^63 itself does not fit; every double below it does.
-    (value.is_finite() && value >= -9_223_372_036_854_775_808.0 && value < 9_223_372_036_854_775_808.0)
+    (value.is_finite() && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value))
         .then_some(value as i64)
 }
 

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use ::regex::{Captures, Regex, RegexBuilder};
 use serde_json::Value as Json;
 
-use super::convert::convert;
 use super::{Function, Kernel, Typed, eval};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -357,9 +356,4 @@ pub(super) fn functions() -> Vec<Function> {
             },
         ),
     ]
-}
-
-#[allow(dead_code)]
-fn convert_group(text: &str, to: KqlType) -> Value<'static> {
-    convert(&Value::text(text), KqlType::String, to).into_owned()
 }

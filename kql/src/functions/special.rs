@@ -14,7 +14,6 @@ use super::{Function, Kernel, Typed, special};
 use crate::ast::Expr;
 use crate::json::Step;
 use crate::types::KqlType;
-use crate::value::Value;
 
 /// Whether a value is an element of an array that only the row knows.
 pub(crate) fn in_dynamic(value: Typed, list: Typed, ignoring_case: bool) -> Typed {
@@ -240,9 +239,4 @@ pub(super) fn functions() -> Vec<Function> {
             ("1", "1"),
         ),
     ]
-}
-
-#[allow(dead_code)]
-fn unused() -> Value<'static> {
-    Value::Null
 }

@@ -223,8 +223,8 @@ fn path_parts(path: &str) -> Json {
     let separator = if rest.contains('\\') { '\\' } else { '/' };
     let mut root = String::new();
     let bytes = rest.as_bytes();
-    let after_root = if rest.starts_with("\\\\") {
-        let host_end = rest[2..].find('\\').map_or(rest.len(), |at| at + 2);
+    let after_root = if let Some(host) = rest.strip_prefix("\\\\") {
+        let host_end = host.find('\\').map_or(rest.len(), |at| at + 2);
         root = rest[..host_end].to_owned();
         &rest[host_end..]
     } else if bytes.get(1) == Some(&b':') {

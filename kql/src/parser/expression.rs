@@ -2,7 +2,6 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{Argument, BinaryOp, Expr, ExprKind, InOp, Literal, Name, Named, SortKey, TextOp, UnaryOp};
-use crate::diagnostics::Diagnostic;
 use crate::lexer::TokenKind;
 
 impl Parser<'_> {
@@ -472,11 +471,6 @@ impl Parser<'_> {
             });
         }
         Ok(SortKey { value, ascending, nulls_first })
-    }
-
-    pub(super) fn empty_tuple_fault(&mut self) -> super::Fault {
-        let span = self.span();
-        self.fault(Diagnostic::new(span, "a name is missing"))
     }
 }
 

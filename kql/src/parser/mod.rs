@@ -8,6 +8,8 @@ mod literal;
 mod operator;
 mod source;
 
+pub use operator::OPERATORS;
+
 use crate::ast::{
     Body, Expr, ExprKind, Name, Parameter, ParameterType, PatternCase, Query, Setting, Statement,
 };

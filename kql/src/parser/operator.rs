@@ -2,14 +2,14 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{
-    ExpandColumn, Expr, ExprKind, Name, Named, NestedLevel, Operator, OperatorKind, ParsePart,
-    ReorderDirection, Scan, ScanStep, Setting,
+    ExpandColumn, Expr, Named, NestedLevel, Operator, OperatorKind, ParsePart, ReorderDirection, Scan,
+    ScanStep, Setting,
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::lexer::TokenKind;
 
-/// The operators, for "did you mean".
-pub(crate) const OPERATORS: &[&str] = &[
+/// The names of the operators.
+pub const OPERATORS: &[&str] = &[
     "as",
     "consume",
     "count",
@@ -571,13 +571,5 @@ impl Parser<'_> {
             None
         };
         Ok(OperatorKind::Find { settings, tables, predicate, project })
-    }
-
-    #[allow(dead_code)]
-    fn name_of(expr: &Expr) -> Option<Name> {
-        match &expr.kind {
-            ExprKind::Name(text) => Some(Name { text: text.clone(), span: expr.span }),
-            _ => None,
-        }
     }
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The folder of shared corpora, or `None` after saying that it is not there.
-pub fn shared(what: &str) -> Option<PathBuf> {
+pub(crate) fn shared(what: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("PROVOST_SHARED") {
         Some(root) => PathBuf::from(root),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),

@@ -1,4 +1,0 @@
-//! Stub.
-pub(super) fn functions() -> Vec<super::Function> {
-    Vec::new()
-}
