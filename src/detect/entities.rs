@@ -1,5 +1,7 @@
 //! From the columns of a result row to typed entities.
 
+use std::collections::BTreeSet;
+
 use provost_model::{Entity, EntityKind};
 use serde_json::{Map, Value};
 
@@ -8,18 +10,63 @@ use super::rule::{EntityMapping, Rule};
 /// A row of a rule's result, by column.
 pub(super) type ResultRow = Map<String, Value>;
 
-/// The entities of a row, in the order in which the rule maps them.
-pub(super) fn of_row(rule: &Rule, row: &ResultRow) -> Vec<Entity> {
-    let mut found = Vec::new();
+/// The entities of a row, by the mapping they come from.
+fn by_mapping(rule: &Rule, row: &ResultRow) -> Vec<Vec<Entity>> {
+    let mut found = Vec::with_capacity(rule.entity_mappings.len() + rule.extra_entities.len());
     for mapping in &rule.entity_mappings {
-        mapped(mapping, row, &mut found);
+        let mut entities = Vec::new();
+        mapped(mapping, row, &mut entities);
+        found.push(entities);
     }
     for (kind, columns) in &rule.extra_entities {
+        let mut entities = Vec::new();
         for column in columns {
-            each(*kind, row.get(column), &mut found);
+            each(*kind, row.get(column), &mut entities);
         }
+        found.push(entities);
     }
     found
+}
+
+/// The entities of a row.
+pub(super) fn of_row(rule: &Rule, row: &ResultRow) -> Vec<Entity> {
+    by_mapping(rule, row).into_iter().flatten().collect()
+}
+
+/// At most so many entities of some rows, and how many there are in all. Each mapping has its turn, so that a long list
+/// of addresses does not push out the host; within a mapping the order is that of their names, so that the same rows
+/// always give the same choice.
+pub(super) fn of_rows<'a>(
+    rule: &Rule,
+    rows: impl Iterator<Item = &'a ResultRow>,
+    most: usize,
+) -> (BTreeSet<Entity>, usize) {
+    let mut mappings: Vec<BTreeSet<Entity>> = Vec::new();
+    for row in rows {
+        for (place, entities) in by_mapping(rule, row).into_iter().enumerate() {
+            if mappings.len() <= place {
+                mappings.push(BTreeSet::new());
+            }
+            mappings[place].extend(entities);
+        }
+    }
+    let all = mappings.iter().flatten().collect::<BTreeSet<_>>().len();
+    let mut turns: Vec<_> = mappings.into_iter().map(BTreeSet::into_iter).collect();
+    let mut kept = BTreeSet::new();
+    while kept.len() < most {
+        let mut over = true;
+        for turn in &mut turns {
+            let Some(entity) = turn.next() else { continue };
+            over = false;
+            if kept.len() < most {
+                kept.insert(entity);
+            }
+        }
+        if over {
+            break;
+        }
+    }
+    (kept, all)
 }
 
 /// Whether a mapping names a kind of entity that we have.

@@ -109,12 +109,8 @@ impl Candidate {
         let title = details.name_format.as_ref().map(|format| filled(format, row));
         let description = details.description_format.as_ref().map(|format| filled(format, row));
         let tactics = details.tactics_column.as_ref().and_then(|column| row.get(column)).and_then(texts_of);
-        let mut all_entities = Vec::new();
-        for entity in self.rows.iter().flat_map(|row| entities::of_row(rule, &row.row)) {
-            if !all_entities.contains(&entity) {
-                all_entities.push(entity);
-            }
-        }
+        let (entities, all_entities) =
+            entities::of_rows(rule, self.rows.iter().map(|row| &row.row), MOST_ENTITIES);
         let mut finding = Finding {
             id: self.id,
             version: 1,
@@ -132,8 +128,8 @@ impl Candidate {
             family,
             tactics: tactics.unwrap_or_else(|| rule.tactics.clone()),
             techniques: rule.techniques.clone(),
-            entities: all_entities.iter().take(MOST_ENTITIES).cloned().collect(),
-            custom_details: custom_details(rule, row, all_entities.len()),
+            entities,
+            custom_details: custom_details(rule, row, all_entities),
             first_seen: self.first_seen,
             last_seen: self.last_seen,
             period_start: step.from,
