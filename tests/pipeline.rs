@@ -33,8 +33,11 @@ impl World {
         mock.limits_raised = 1_000;
         mock.stall = Duration::from_millis(300);
         let clouds = MockClouds::start(mock).await.expect("the clouds start");
-        let environment =
-            clouds.environment().iter().map(|(name, secret)| ((*name).to_owned(), secret.reveal().to_owned())).collect::<Vec<_>>();
+        let environment = clouds
+            .environment()
+            .iter()
+            .map(|(name, secret)| ((*name).to_owned(), secret.reveal().to_owned()))
+            .collect::<Vec<_>>();
         let mut sandbox = Sandbox::new().with(environment);
         if let Clock::Fixed(now) = clock {
             sandbox = sandbox.with([("PROVOST_NOW".to_owned(), provost_model::format_time(now))]);
@@ -65,8 +68,14 @@ impl World {
             ("AuditLogs", "AuditLogs | project Key = _EventId"),
             ("Costs", "Costs | project Key = strcat(_EventId, ' ', BilledCost)"),
             ("Findings", "Findings | project Key = strcat(FindingId, ' ', Title, ' ', Entities)"),
-            ("Incidents", "Incidents | where isempty(SupersededBy) | project Key = strcat(IncidentId, ' ', Title)"),
-            ("Deliveries", "Deliveries | distinct Sink, ObjectId | project Key = strcat(Sink, ' ', ObjectId)"),
+            (
+                "Incidents",
+                "Incidents | where isempty(SupersededBy) | project Key = strcat(IncidentId, ' ', Title)",
+            ),
+            (
+                "Deliveries",
+                "Deliveries | distinct Sink, ObjectId | project Key = strcat(Sink, ' ', ObjectId)",
+            ),
         ];
         TABLES
             .into_iter()
@@ -254,7 +263,8 @@ async fn the_service_leaves_no_gap_and_stops_within_five_seconds() {
         assert!(Instant::now() < deadline, "not covered in time: {run:?}\n{}", log());
     }
     let stopping = Instant::now();
-    let terminated = std::process::Command::new("kill").arg(child.id().to_string()).status().expect("kill is there");
+    let terminated =
+        std::process::Command::new("kill").arg(child.id().to_string()).status().expect("kill is there");
     assert!(terminated.success());
     let status = child.wait().expect("it ends");
     assert!(stopping.elapsed() < Duration::from_secs(5), "took {:?}", stopping.elapsed());

@@ -278,7 +278,8 @@ fn by_person(
         ("Microsoft.Insights/diagnosticSettings", "write", "to-workspace"),
     ];
     let engineers = tenant.engineers();
-    let actor = Actor::person(tenant, *pick(rng, &engineers), NAT);
+    let user = pick(rng, &engineers);
+    let actor = Actor::person(tenant, user, NAT);
     let (kind, verb, resource) = *pick(rng, &WORK);
     let group = pick(rng, &subscription.groups).as_str();
     Operation { subscription, group, kind, resource, verb, response: Value::Null }.by(tenant, &actor, at, rng)
