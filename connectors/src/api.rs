@@ -110,7 +110,7 @@ pub(crate) fn unanswered(service: &'static str, error: &HttpError) -> SourceErro
     match error.kind {
         HttpErrorKind::Cut | HttpErrorKind::TooLarge => SourceError::Incomplete { service, message },
         HttpErrorKind::Request => SourceError::Refused { service, message },
-        HttpErrorKind::Connect => SourceError::Unreachable { service, message },
+        HttpErrorKind::Connect | HttpErrorKind::Untrusted => SourceError::Unreachable { service, message },
         HttpErrorKind::Timeout => SourceError::TimedOut { service, message },
     }
 }

@@ -156,6 +156,8 @@ pub(crate) enum HttpErrorKind {
     Timeout,
     /// The answer is larger than allowed.
     TooLarge,
+    /// Nobody vouches for the server.
+    Untrusted,
 }
 
 /// The client.
@@ -265,7 +267,15 @@ impl HttpClient {
             request: format!("{request:?}"),
             message: request.redact(&message),
         };
-        let unanswered = |error: reqwest::Error| fail(HttpErrorKind::of(&error), causes(error.without_url()));
+        let unanswered = |error: reqwest::Error| {
+            let (kind, text) = (HttpErrorKind::of(&error), causes(error));
+            // The TLS library says so in words only.
+            if kind == HttpErrorKind::Connect && text.contains("invalid peer certificate") {
+                let hint = "http.extra_ca_file names the certificates of an inspecting proxy";
+                return fail(HttpErrorKind::Untrusted, format!("{text}; {hint}"));
+            }
+            fail(kind, text)
+        };
         let mut answer = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())

@@ -3,6 +3,7 @@
 // The binder comes next; until then much waits unused.
 #![allow(dead_code, unused_imports)]
 
+mod aggregates;
 pub mod ast;
 mod binder;
 mod catalog;
@@ -14,9 +15,12 @@ mod functions;
 mod json;
 mod lexer;
 mod parser;
+mod scan;
 mod time;
 mod types;
 mod value;
+mod window;
+mod zone;
 
 pub use catalog::{Catalog, CatalogError, MemoryCatalog, Table};
 pub use diagnostics::{Diagnostic, Diagnostics, Span};

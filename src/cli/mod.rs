@@ -232,7 +232,8 @@ fn start_logging(verbose: u8) {
     use tracing_subscriber::EnvFilter;
 
     let default = match verbose {
-        0 => "provost=info,provost_connectors=warn,error",
+        // A lost race for a commit is told by us, once it matters.
+        0 => "provost=info,provost_connectors=warn,deltalake_core=off,error",
         1 => "provost=debug,provost_connectors=debug,provost_kql=debug,warn",
         _ => "debug",
     };

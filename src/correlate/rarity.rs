@@ -23,7 +23,8 @@ pub struct Measure {
     /// The most that a shared entity of this kind can say.
     #[serde(default = "one")]
     pub ceiling: f64,
-    /// KQL that yields `Entity` and `Seen`, the number of its observers; none where nothing needs measuring.
+    /// KQL that yields `Entity` and `Seen`, the number of its observers, and may yield `Crowd`, how many act under that
+    /// name; none where nothing needs measuring.
     #[serde(default)]
     pub query: Option<String>,
     /// KQL that yields `Total`, the number of all observers.
@@ -33,6 +34,13 @@ pub struct Measure {
 
 fn one() -> f64 {
     1.0
+}
+
+/// How many see an entity, and how many act under its name.
+#[derive(Debug, Default, Clone, Copy)]
+struct Count {
+    seen: f64,
+    crowd: f64,
 }
 
 /// How much one entity says.
@@ -69,10 +77,10 @@ impl Rarities {
                 continue;
             }
             match measure.run(engine, catalog, options).await {
-                Ok((seen, total)) => {
+                Ok((counts, total)) => {
                     for entity in wanted {
-                        let seen = seen.get(entity).copied().unwrap_or_default();
-                        rarities.measured.insert(entity.clone(), measure.rarity(seen, total));
+                        let count = counts.get(entity).copied().unwrap_or_default();
+                        rarities.measured.insert(entity.clone(), measure.rarity(count, total));
                     }
                 }
                 Err(problem) => {
@@ -99,14 +107,16 @@ impl Measure {
         engine: &Engine,
         catalog: &Arc<dyn Catalog>,
         options: &QueryOptions,
-    ) -> Result<(HashMap<Entity, f64>, f64), String> {
-        let mut seen: HashMap<Entity, f64> = HashMap::new();
+    ) -> Result<(HashMap<Entity, Count>, f64), String> {
+        let mut counts: HashMap<Entity, Count> = HashMap::new();
         if let Some(text) = &self.query {
             let rows = query::rows(engine, catalog, text, options).await?;
             for row in rows.rows {
                 let entity = row.get("Entity").and_then(|value| value.as_str());
                 if let Some(entity) = entity.and_then(|text| Entity::new(self.kind, text)) {
-                    *seen.entry(entity).or_default() += query::number(&row, "Seen").unwrap_or_default();
+                    let count = counts.entry(entity).or_default();
+                    count.seen += query::number(&row, "Seen").unwrap_or_default();
+                    count.crowd = count.crowd.max(query::number(&row, "Crowd").unwrap_or_default());
                 }
             }
         }
@@ -117,18 +127,23 @@ impl Measure {
             }
             None => 0.0,
         };
-        Ok((seen, total))
+        Ok((counts, total))
     }
 
-    /// The surprise that one observer sees it, −ln(seen ÷ total), as a share of the greatest surprise possible.
-    fn rarity(&self, seen: f64, total: f64) -> Rarity {
+    /// The surprise that one observer sees it, −ln(seen ÷ total), as a share of the greatest surprise possible. Where
+    /// a crowd acts under one name, two findings about it mean the same one of them as rarely as one in the crowd.
+    fn rarity(&self, count: Count, total: f64) -> Rarity {
         if self.query.is_none() {
             return Rarity { weight: self.ceiling, because: format!("one {}", self.observers) };
         }
-        let (seen, total) = (seen.max(1.0), total.max(seen));
-        let surprise = 1.0 - seen.ln() / total.max(FEWEST_OBSERVERS).ln();
-        let because = format!("seen by {seen} of {} {}", total.max(1.0), self.observers);
-        Rarity { weight: self.ceiling * surprise.clamp(0.0, 1.0), because }
+        let (seen, crowd) = (count.seen.max(1.0), count.crowd.max(1.0));
+        let total = total.max(seen);
+        let surprise = (1.0 - seen.ln() / total.max(FEWEST_OBSERVERS).ln()).clamp(0.0, 1.0);
+        let mut because = format!("seen by {seen} of {total} {}", self.observers);
+        if crowd > 1.0 {
+            because.push_str(&format!(", {crowd} act under that name"));
+        }
+        Rarity { weight: self.ceiling * surprise / crowd, because }
     }
 }
 
@@ -145,12 +160,14 @@ mod tests {
             query: Some(String::new()),
             population: None,
         };
-        assert_eq!(measure(1.0).rarity(1.0, 500.0).weight, 1.0);
-        assert_eq!(measure(1.0).rarity(500.0, 500.0).weight, 0.0);
-        assert_eq!(measure(0.3).rarity(0.0, 0.0).weight, 0.3);
-        let two = measure(1.0).rarity(2.0, 500.0).weight;
-        let hundred = measure(1.0).rarity(100.0, 500.0).weight;
+        let by = |seen| Count { seen, crowd: 0.0 };
+        assert_eq!(measure(1.0).rarity(by(1.0), 500.0).weight, 1.0);
+        assert_eq!(measure(1.0).rarity(by(500.0), 500.0).weight, 0.0);
+        assert_eq!(measure(0.3).rarity(by(0.0), 0.0).weight, 0.3);
+        assert_eq!(measure(1.0).rarity(Count { seen: 1.0, crowd: 4.0 }, 500.0).weight, 0.25);
+        let two = measure(1.0).rarity(by(2.0), 500.0).weight;
+        let hundred = measure(1.0).rarity(by(100.0), 500.0).weight;
         assert!(two > 0.85 && hundred < 0.3, "{two} {hundred}");
-        assert_eq!(measure(1.0).rarity(2.0, 500.0).because, "seen by 2 of 500 devices");
+        assert_eq!(measure(1.0).rarity(by(2.0), 500.0).because, "seen by 2 of 500 devices");
     }
 }

@@ -3,12 +3,13 @@
 
 use serde_json::Value;
 
-/// How many values of a list are named.
+/// How many values of a list are named in a sentence.
 const NAMED: usize = 5;
 /// How much of one value is shown.
 const LONGEST: usize = 160;
 
-/// The template with each `{Name}` replaced. A name that stands for nothing shows as `(unknown)`.
+/// The template with each `{Name}` replaced. A name that nothing is known of shows as `(unknown)`, one whose value is
+/// empty as nothing.
 pub(crate) fn fill(template: &str, value_of: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
@@ -19,11 +20,10 @@ pub(crate) fn fill(template: &str, value_of: impl Fn(&str) -> Option<String>) ->
             rest = after;
             continue;
         };
-        match value_of(name).filter(|value| !value.is_empty()) {
-            Some(value) => out.push_str(&value),
-            None => out.push_str("(unknown)"),
-        }
-        rest = after;
+        let value = value_of(name).unwrap_or_else(|| "(unknown)".to_owned());
+        out.push_str(&value);
+        // `to {RemoteIP} {RemoteUrl} over` has no hole where there is no name.
+        rest = if value.is_empty() { after.strip_prefix(' ').unwrap_or(after) } else { after };
     }
     out.push_str(rest);
     out
@@ -50,14 +50,19 @@ pub(crate) fn plain(value: &Value) -> String {
 
 /// The first values and how many more there are.
 pub(crate) fn list(values: impl IntoIterator<Item = String>) -> String {
+    list_of(NAMED, values)
+}
+
+/// As [`list`], with so many values named.
+pub(crate) fn list_of(named: usize, values: impl IntoIterator<Item = String>) -> String {
     let mut distinct: Vec<String> = Vec::new();
     for value in values {
         if !value.is_empty() && !distinct.contains(&value) {
             distinct.push(value);
         }
     }
-    let more = distinct.len().saturating_sub(NAMED);
-    let named = distinct.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = distinct.len().saturating_sub(named);
+    let named = distinct.iter().take(named).cloned().collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{named} and {more} more") } else { named }
 }
 
@@ -76,6 +81,10 @@ mod tests {
     fn names_are_filled_in_once_and_content_is_not_read_as_a_template() {
         let filled = fill("{A} and {B} {", |name| (name == "A").then(|| "{B}".to_owned()));
         assert_eq!(filled, "{B} and (unknown) {");
+        assert_eq!(
+            fill("to {A} {B} over", |name| Some(if name == "A" { "x" } else { "" }.to_owned())),
+            "to x over"
+        );
         assert_eq!(names("{A} and {B} {").collect::<Vec<_>>(), ["A", "B"]);
     }
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::rule::Rule;
 
 /// More steps than this in one go are taken with longer strides, as far as a rule allows it without a gap.
-const MANY_STEPS: i64 = 24;
+const MANY_STEPS: i64 = 8;
 
 /// One evaluation of a rule: its query sees the events of `[from, end)`, and `now()` is `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

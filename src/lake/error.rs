@@ -88,7 +88,10 @@ fn is_conflict(error: &DeltaTableError) -> bool {
         error,
         DeltaTableError::Transaction {
             source: TransactionError::CommitConflict(
-                CommitConflictError::ConcurrentTransaction | CommitConflictError::ConcurrentAppend
+                CommitConflictError::ConcurrentTransaction
+                    | CommitConflictError::ConcurrentAppend
+                    | CommitConflictError::MetadataChanged
+                    | CommitConflictError::ProtocolChanged(_)
             ) | TransactionError::MaxCommitAttempts(_)
                 | TransactionError::VersionAlreadyExists(_)
         }

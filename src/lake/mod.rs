@@ -42,6 +42,8 @@ pub struct Lake {
     root: Url,
     session: SessionContext,
     open: Mutex<HashMap<&'static str, DeltaTable>>,
+    /// Held while a table is created, so that partitions that start together do not create it twice.
+    creating: Mutex<()>,
 }
 
 impl fmt::Debug for Lake {
@@ -56,7 +58,7 @@ impl Lake {
         let root = root_url(location)?;
         let config = SessionConfig::new().with_target_partitions(1);
         let session = SessionContext::new_with_config(config);
-        Ok(Self { root, session, open: Mutex::new(HashMap::new()) })
+        Ok(Self { root, session, open: Mutex::new(HashMap::new()), creating: Mutex::new(()) })
     }
 
     /// Where it is.
@@ -115,6 +117,10 @@ impl Lake {
     }
 
     async fn create(&self, spec: &'static TableSpec) -> Result<DeltaTable, LakeError> {
+        let _alone = self.creating.lock().await;
+        if let Some(table) = self.table(spec).await? {
+            return Ok(table);
+        }
         self.make_folder(spec)?;
         let fields = delta_fields(spec).map_err(|error| self.error(spec, "describe", error.into()))?;
         let created = self

@@ -57,13 +57,14 @@ impl Pipeline {
             let state = self.rule_state(rule).await?;
             let tables = self.tables_of(rule, now).await;
             let mut steps = steps_due(rule, state.evaluated, now);
-            let mut ingested: Option<Span> = None;
+            let mut ingested = false;
             for table in &tables {
-                ingested = joined(ingested, spans.since(table, state.seen).await?);
+                for span in spans.since(table, state.seen).await? {
+                    ingested = true;
+                    steps.extend(steps_touched(rule, *span, state.evaluated.unwrap_or(now)));
+                }
             }
-            if let Some(span) = ingested {
-                steps.extend(steps_touched(rule, span, state.evaluated.unwrap_or(now)));
-            } else if state.evaluated.is_none() {
+            if !ingested && state.evaluated.is_none() {
                 // Nothing to read and nothing known: the rule is up to date as it is.
                 steps.clear();
             }
@@ -131,43 +132,48 @@ struct RuleState {
     seen: Option<DateTime<Utc>>,
 }
 
-/// The event times of rows taken in since an instant, by table; each is asked once.
+/// The stretches of event time in which rows were taken in since an instant, by table; each is asked once.
 struct Spans<'a> {
     pipeline: &'a Pipeline,
     now: DateTime<Utc>,
-    known: BTreeMap<(String, Option<DateTime<Utc>>), Option<Span>>,
+    known: BTreeMap<(String, Option<DateTime<Utc>>), Vec<Span>>,
 }
 
 impl Spans<'_> {
-    async fn since(&mut self, table: &str, seen: Option<DateTime<Utc>>) -> anyhow::Result<Option<Span>> {
+    async fn since(&mut self, table: &str, seen: Option<DateTime<Utc>>) -> anyhow::Result<&[Span]> {
         let key = (table.to_owned(), seen);
-        if let Some(known) = self.known.get(&key) {
-            return Ok(*known);
+        if !self.known.contains_key(&key) {
+            let spans = self.ask(table, seen).await?;
+            self.known.insert(key.clone(), spans);
         }
+        Ok(self.known.get(&key).map(Vec::as_slice).unwrap_or_default())
+    }
+
+    async fn ask(&self, table: &str, seen: Option<DateTime<Utc>>) -> anyhow::Result<Vec<Span>> {
         if tables().get(table).is_none() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         // Rows of the same instant as the last run may have come after it.
         let filter = seen
             .map(|seen| format!("| where ingestion_time() >= datetime({})", format_time(seen)))
             .unwrap_or_default();
-        let query =
-            format!("{table} {filter} | summarize First = min(TimeGenerated), Last = max(TimeGenerated)");
+        let query = format!(
+            "{table} {filter} | summarize First = min(TimeGenerated), Last = max(TimeGenerated) \
+             by Stretch = bin(TimeGenerated, 6h) | sort by Stretch asc"
+        );
         let answer = self.pipeline.ask(&query, self.now).await?;
         let instant = |row: &Map<String, Value>, name: &str| {
             row.get(name)?.as_str().and_then(|text| parse_time(text).ok())
         };
-        let span =
-            answer.objects().next().and_then(|row| Some((instant(&row, "First")?, instant(&row, "Last")?)));
-        self.known.insert(key, span);
-        Ok(span)
-    }
-}
-
-fn joined(one: Option<Span>, other: Option<Span>) -> Option<Span> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
-        (one, other) => one.or(other),
+        let mut spans: Vec<Span> = Vec::new();
+        for row in answer.objects() {
+            let Some((first, last)) = instant(&row, "First").zip(instant(&row, "Last")) else { continue };
+            match spans.last_mut() {
+                Some(before) if first - before.1 < TimeDelta::hours(6) => before.1 = last,
+                _ => spans.push((first, last)),
+            }
+        }
+        Ok(spans)
     }
 }
 

@@ -86,11 +86,13 @@ pub(super) async fn pull(
     let mut pulls = stream::iter(partitions)
         .map(|partition| async move {
             let (runs, summary) = pull_partition(lake, source.as_ref(), request, &partition).await;
-            (partition, runs, summary)
+            // Recorded in here: the loop below must not wait for the lake while pulls that it does not poll hold it.
+            let recorded = lake.record(&runs, request.now).await;
+            (partition, summary, recorded)
         })
         .buffer_unordered(PARTITIONS_AT_ONCE);
-    while let Some((partition, runs, summary)) = pulls.next().await {
-        lake.record(&runs, request.now).await?;
+    while let Some((partition, summary, recorded)) = pulls.next().await {
+        recorded?;
         total.windows += summary.windows;
         total.read += summary.read;
         total.written += summary.written;

@@ -31,7 +31,7 @@ mod tests {
     fn a_query_gets_what_it_uses_and_no_more() {
         let text = with_functions("CreationsOfIncident | take 1");
         assert!(text.contains("let Creations =") && text.contains("let CreationsOfIncident ="), "{text}");
-        assert!(!text.contains("ApprovedKeys") && !text.contains("Indicators"), "{text}");
+        assert!(!text.contains("HostingRanges") && !text.contains("Indicators"), "{text}");
         assert!(text.find("let Creations =") < text.find("let CreationsOfIncident ="));
         assert_eq!(with_functions("print 1"), "print 1");
     }

@@ -47,7 +47,7 @@ impl Options {
 }
 
 /// Answers the questions of the playbooks that apply, says which criteria for escalation are met, and lists the next
-/// steps with the names filled in.
+/// steps with the names filled in. An incident that went into another one keeps its last answers.
 pub async fn triage(
     engine: &Engine,
     catalog: &Arc<dyn Catalog>,
@@ -55,6 +55,9 @@ pub async fn triage(
     playbooks: &[Playbook],
     options: &Options,
 ) {
+    if incident.superseded_by.is_some() {
+        return;
+    }
     let mut desk = Desk { engine, catalog, incident, options, present: HashMap::new() };
     let applying = applying(incident, playbooks);
     let mut answers = Vec::new();
@@ -72,10 +75,14 @@ pub async fn triage(
     incident.action_hash = action_hash(incident);
 }
 
-/// The playbooks of the incident's techniques; where its rules name none of them, those of its families.
+/// The playbooks of the incident's techniques, sub-techniques and their parents included; where its rules name none of
+/// them, those of its families.
 fn applying<'a>(incident: &Incident, playbooks: &'a [Playbook]) -> Vec<&'a Playbook> {
+    let parent = |technique: &'_ str| technique.split('.').next().unwrap_or_default().to_owned();
+    let techniques: BTreeSet<String> =
+        incident.techniques.iter().map(|technique| parent(technique)).collect();
     let by_technique: Vec<&Playbook> =
-        playbooks.iter().filter(|playbook| incident.techniques.contains(&playbook.technique)).collect();
+        playbooks.iter().filter(|playbook| techniques.contains(&parent(&playbook.technique))).collect();
     if !by_technique.is_empty() {
         return by_technique;
     }
@@ -135,30 +142,27 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn answer(&mut self, playbook: &Playbook, question: &Question, criterion: bool) -> TriageAnswer {
-        let mut sentences = Vec::new();
+        // What was found comes first, what was not next, what could not be asked last.
+        let (mut found_some, mut found_none, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
         let mut evidence = Vec::new();
         let mut rows = 0;
-        let mut said_no = false;
         for ask in &question.queries {
             match self.ask(ask).await {
                 Said::Rows { text, rows: found, cut } => {
                     rows += found.len();
-                    sentences.push(if cut { format!("{text} (and more)") } else { text });
+                    found_some.push(if cut { format!("{text} (and more)") } else { text });
                     evidence.extend(found.into_iter().take(self.options.evidence));
                 }
-                Said::Nothing { text } => {
-                    said_no = true;
-                    sentences.push(text);
-                }
-                Said::CannotSay { reason } => sentences.push(reason),
+                Said::Nothing { text } => found_none.push(text),
+                Said::CannotSay { reason } => unanswered.push(reason),
             }
         }
         // A criterion that no query could decide is neither met nor unmet.
-        let decided = rows > 0 || said_no;
+        let decided = rows > 0 || !found_none.is_empty();
         TriageAnswer {
             playbook: playbook.technique.clone(),
             question: question.ask.clone(),
-            answer: sentences.join(" "),
+            answer: [found_some, found_none, unanswered].concat().join(" "),
             met: (criterion && decided).then_some(rows > 0),
             rows,
             evidence,
@@ -183,6 +187,18 @@ impl Desk<'_> {
         if vital || (!tables.is_empty() && missing.len() == tables.len()) {
             let without = if vital { &ask.requires } else { &missing };
             return cannot(format!("the lake has no rows of {} for these days", without.join(", ")));
+        }
+        if let Some(needs) = &ask.needs {
+            match query::rows(self.engine, self.catalog, needs, &options).await {
+                Ok(answer) if answer.rows.is_empty() => {
+                    let tables = tables.join(", ");
+                    return cannot(format!(
+                        "{tables} has no events of the kind that would tell for these days"
+                    ));
+                }
+                Ok(_) => {}
+                Err(problem) => return cannot(problem),
+            }
         }
         let answer = match query::rows(self.engine, self.catalog, &text, &options).await {
             Ok(answer) => answer,

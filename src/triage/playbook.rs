@@ -60,6 +60,9 @@ pub struct Ask {
     /// rows.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// KQL without rows of which there is no answer: where a table is there, but not the events that the query reads.
+    #[serde(default)]
+    pub needs: Option<String>,
     /// How many days before the incident the query looks at.
     #[serde(default = "week")]
     pub days_before: u16,

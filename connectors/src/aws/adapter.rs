@@ -51,7 +51,9 @@ impl HttpConnector for Adapter {
                 Err(error) => Err(match error.kind {
                     HttpErrorKind::Timeout => ConnectorError::timeout(error.into()),
                     HttpErrorKind::Connect | HttpErrorKind::Cut => ConnectorError::io(error.into()),
-                    HttpErrorKind::Request | HttpErrorKind::TooLarge => ConnectorError::user(error.into()),
+                    HttpErrorKind::Request | HttpErrorKind::TooLarge | HttpErrorKind::Untrusted => {
+                        ConnectorError::user(error.into())
+                    }
                 }),
             }
         })

@@ -27,7 +27,7 @@ use crate::source::SourceError;
 
 const SERVICE: &str = "azure_token";
 
-/// A token with less left than this is replaced.
+/// A token is replaced this long before it expires, or after half its life where that is short.
 const MARGIN: Duration = Duration::from_secs(300);
 
 /// The tokens of one credential, by scope.
@@ -43,6 +43,7 @@ pub(crate) struct Tokens {
 
 struct Kept {
     token: Secret,
+    fresh_until: SystemTime,
     expires: SystemTime,
 }
 
@@ -63,7 +64,7 @@ impl Tokens {
         let mut kept = self.kept.lock().await;
         let usable = kept.get(scope).filter(|kept| Some(&kept.token) != refused);
         let now = SystemTime::now();
-        if let Some(kept) = usable.filter(|kept| kept.expires > now + MARGIN) {
+        if let Some(kept) = usable.filter(|kept| kept.fresh_until > now) {
             return Ok(kept.token.clone());
         }
         match self.fetch(scope).await {
@@ -91,11 +92,14 @@ impl Tokens {
         let credential = self.credential(secret.as_ref()).map_err(failed)?;
         let AccessToken { token, expires_on, .. } =
             credential.get_token(&[scope], None).await.map_err(failed)?;
-        let expires = SystemTime::now()
-            + Duration::from_secs(
-                u64::try_from(expires_on.unix_timestamp() - chrono::Utc::now().timestamp()).unwrap_or(0),
-            );
-        Ok(Kept { token: Secret::new(token.secret()), expires })
+        let now = SystemTime::now();
+        let left = expires_on.unix_timestamp() - chrono::Utc::now().timestamp();
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+        Ok(Kept {
+            token: Secret::new(token.secret()),
+            fresh_until: now + left.saturating_sub(MARGIN).max(left / 2),
+            expires: now + left,
+        })
     }
 
     fn secret(&self) -> Result<Option<Secret>, SourceError> {

@@ -88,7 +88,7 @@ impl DailyCharge<'_> {
             row.set(column, value)?;
         }
         row.set("ChargePeriodStart", self.day)?;
-        row.set("ChargePeriodEnd", self.day + TimeDelta::days(1))?;
+        row.set("ChargePeriodEnd", self.day.checked_add_signed(TimeDelta::days(1)))?;
         row.set("BilledCost", self.amount)?;
         row.set("x_Estimated", self.estimated)?;
         Ok(row)

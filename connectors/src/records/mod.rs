@@ -1,6 +1,6 @@
 //! Normalisers: a record of an API or a file becomes a row of its table.
 //!
-//! They are pure functions from JSON to [`Row`], one file per table, used by the sources and by `provost import`
+//! They are pure functions from JSON to [`Row`](provost_model::Row), one file per table, used by the sources and by `provost import`
 //! alike, so that an event has the same columns and the same identity whichever way it comes. A record that can't be
 //! read is an error with its reason, for `Rejects`.
 

@@ -351,3 +351,84 @@ fn records_are_found_in_the_envelopes_of_files_and_answers() {
     let answer = json!({"tables": [{"name": "PrimaryResult", "columns": [{"name": "A"}, {"name": "B"}], "rows": [[1, 2]]}]});
     assert_eq!(trail.records(answer), vec![json!({"A": 1, "B": 2})]);
 }
+
+/// Every value inside, by its path.
+fn paths(value: &Value, at: &str, into: &mut Vec<String>) {
+    into.push(at.to_owned());
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                paths(value, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), into);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                paths(value, &format!("{at}/{index}"), into);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_stands_where_something_else_should_is_a_row_or_a_reason_and_the_same_each_time() {
+    let records = [
+        ("AWSCloudTrail", run_instances()),
+        ("AWSCloudTrail", json!({"EventId": "e", "CloudTrailEvent": run_instances().to_string()})),
+        (
+            "AzureActivity",
+            json!({"eventTimestamp": "2026-03-01T10:15:00Z", "eventDataId": "d", "operationName": {"value": "a/b"},
+                "status": {"value": "Succeeded"}, "resourceId": VM, "claims": {"ipaddr": "::1"}, "properties": {"a": "b"}}),
+        ),
+        (
+            "AzureActivity",
+            json!({"time": "2026-03-01T10:15:00Z", "operationName": "a/b", "resourceId": VM,
+                "identity": {"claims": {"appid": "x"}}, "properties": "{\"eventCategory\": \"Policy\"}"}),
+        ),
+        (
+            "DeviceNetworkEvents",
+            json!({"properties": {"Timestamp": "2026-03-01T10:15:00Z", "DeviceId": "d", "ReportId": 1}}),
+        ),
+        (
+            "SigninLogs",
+            json!({"id": "s", "createdDateTime": "2026-03-01T10:15:00Z", "status": {"errorCode": 1}, "location": {}}),
+        ),
+        (
+            "AuditLogs",
+            json!({"id": "a", "activityDateTime": "2026-03-01T10:15:00Z", "initiatedBy": {"user": {}}}),
+        ),
+        ("Costs", json!({"ChargePeriodStart": "2026-03-01", "BilledCost": "1", "Tags": "{}"})),
+        ("Syslog", json!({"TimeGenerated": "2026-03-01", "SyslogMessage": "m"})),
+    ];
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e308),
+        json!(u64::MAX),
+        json!(""),
+        json!("\u{202e}\u{0}é"),
+        json!("9999-99-99T99:99:99Z"),
+        json!("+262142-01-01T00:00:00Z"),
+        json!("{\"a\":"),
+        json!([]),
+        json!([[{}]]),
+        json!({"value": {"value": []}}),
+    ];
+    for (table, record) in records {
+        let normaliser = for_table(table).expect("a table of ours");
+        let mut all = Vec::new();
+        paths(&record, "", &mut all);
+        for path in all {
+            for value in &odd {
+                let mut changed = record.clone();
+                *changed.pointer_mut(&path).expect("a path of the record") = value.clone();
+                let read = || normaliser.row(&changed).map(|row| id(&row)).map_err(|error| error.to_string());
+                assert_eq!(read(), read(), "{table} {path} {value}");
+                if let Ok(id) = read() {
+                    assert!(!id.is_empty(), "{table} {path} {value}");
+                }
+            }
+        }
+    }
+}

@@ -93,7 +93,7 @@ fn key(kind: &str, id: &str, version: i32) -> String {
     format!("{kind} {id} {version}")
 }
 
-/// The key of a line, as [`line`] gives it.
+/// The key of a line, as [`line()`] gives it.
 fn key_of(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     let kind = line.get("kind")?.as_str()?;

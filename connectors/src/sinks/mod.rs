@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::SinkConfig;
 use crate::connectors::Connectors;
+use crate::http::Response;
 use crate::sink::{Sink, SinkError};
 use crate::source::SourceError;
 
@@ -26,6 +27,11 @@ pub(crate) fn make(
             Arc::new(sentinel_ingestion::SentinelIngestion::new(connectors, name, config)?)
         }
     })
+}
+
+/// What is written to is not there: a mistake in the settings. What was to be sent is kept until they are right.
+fn not_there(sink: &str, response: &Response, remedy: &str) -> SinkError {
+    SinkError::Denied { sink: sink.to_owned(), message: response.describe(), remedy: remedy.to_owned() }
 }
 
 /// An error of a service as one of the sink that talks to it.

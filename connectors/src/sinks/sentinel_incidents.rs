@@ -12,7 +12,7 @@ use provost_model::{Incident, Severity, inert, stable_uuid};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::failed;
+use super::{failed, not_there};
 use crate::api::Api;
 use crate::azure::Endpoint;
 use crate::config::SentinelIncidentsConfig;
@@ -30,6 +30,8 @@ const DESCRIPTION_CHARS: usize = 5_000;
 const COMMENT_CHARS: usize = 30_000;
 /// An incident holds 100 comments; some are left for people.
 const COMMENTS: u64 = 80;
+
+const WRONG_PLACE: &str = "check subscription, resource_group and workspace, and that Sentinel is on there";
 
 /// The sink. **Exactly once** per incident and version: both the incident and its comments have ids that stay the same.
 #[derive(Debug)]
@@ -94,14 +96,15 @@ impl SentinelIncidents {
     }
 
     /// Writes the incident, on top of what is there. Gives how many comments it has.
-    async fn write(&self, id: &str, incident: &Incident) -> Result<u64, SourceError> {
+    async fn write(&self, id: &str, incident: &Incident) -> Result<u64, SinkError> {
+        let failed = |error| failed(&self.name, error);
         let path = format!("/{id}");
         let mut conflicts = 0;
         loop {
-            let found = self.request(Method::GET, &path, None).await?;
+            let found = self.request(Method::GET, &path, None).await.map_err(failed)?;
             let existing: Option<Value> = match found.status {
                 StatusCode::NOT_FOUND => None,
-                _ => Some(self.api.read(&self.api.success(found)?)?),
+                _ => Some(self.api.success(found).and_then(|found| self.api.read(&found)).map_err(failed)?),
             };
             let comments = existing
                 .as_ref()
@@ -109,15 +112,17 @@ impl SentinelIncidents {
                 .and_then(Value::as_u64)
                 .unwrap_or(0);
             let Some(body) = self.merged(existing.as_ref(), incident) else { return Ok(comments) };
-            let written = self.request(Method::PUT, &path, Some(&body)).await?;
+            let written = self.request(Method::PUT, &path, Some(&body)).await.map_err(failed)?;
+            if written.status == StatusCode::NOT_FOUND {
+                return Err(not_there(&self.name, &written, WRONG_PLACE));
+            }
             if !is_conflict(written.status) {
-                self.api.success(written)?;
-                return Ok(comments);
+                return self.api.success(written).map(|_| comments).map_err(failed);
             }
             conflicts += 1;
             if conflicts == CONFLICTS {
-                return Err(SourceError::Unreachable {
-                    service: SERVICE,
+                return Err(SinkError::Later {
+                    sink: self.name.clone(),
                     message: format!("{}; others were faster {conflicts} times", written.describe()),
                 });
             }
@@ -148,6 +153,9 @@ impl SentinelIncidents {
             properties["classification"] = "Undetermined".into();
             properties["classificationComment"] = format!("It went into incident {other}.").into();
         }
+        if properties["status"] == "Closed" && properties.get("classification").is_none() {
+            properties["classification"] = "Undetermined".into();
+        }
         let same = |(name, value): (&String, &Value)| {
             there.and_then(|there| there.get(name)).is_some_and(|old| alike(old, value))
         };
@@ -177,16 +185,18 @@ impl SentinelIncidents {
     }
 
     /// What this version says, as a comment of its own.
-    async fn comment(&self, id: &str, incident: &Incident) -> Result<(), SourceError> {
+    async fn comment(&self, id: &str, incident: &Incident) -> Result<(), SinkError> {
+        let failed = |error| failed(&self.name, error);
         let version = incident.version.to_string();
         let comment = stable_uuid(&["comment", id, &version]);
         let body = json!({"properties": {"message": comment_text(incident)}});
-        let written = self.request(Method::PUT, &format!("/{id}/comments/{comment}"), Some(&body)).await?;
+        let path = format!("/{id}/comments/{comment}");
+        let written = self.request(Method::PUT, &path, Some(&body)).await.map_err(failed)?;
         // A comment of that id is there already: an earlier try got through.
         if is_conflict(written.status) {
             return Ok(());
         }
-        self.api.success(written).map(|_| ())
+        self.api.success(written).map(|_| ()).map_err(failed)
     }
 }
 
@@ -212,7 +222,7 @@ impl Sink for SentinelIncidents {
                 let comments = self.write(&id, incident).await?;
                 if comments < COMMENTS { self.comment(&id, incident).await } else { Ok(()) }
             };
-            sent.await.map_err(|error| failed(&self.name, error))?;
+            sent.await?;
         }
         Ok(())
     }

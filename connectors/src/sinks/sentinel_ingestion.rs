@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use provost_model::EventId;
 use serde_json::{Map, Value};
 
-use super::failed;
+use super::{failed, not_there};
 use crate::api::Api;
 use crate::azure::Endpoint;
 use crate::clock::Clock;
@@ -30,6 +30,9 @@ const API_VERSION: &str = "2023-01-01";
 const CALL_BYTES: usize = 900_000;
 /// A field holds 64 KB.
 const FIELD_BYTES: usize = 64_000;
+
+const WRONG_PLACE: &str =
+    "check endpoint, rule_id (the immutable id, dcr-…) and the streams that the rule declares";
 
 /// The sink. **At least once**, under ids that stay the same.
 #[derive(Debug)]
@@ -69,25 +72,36 @@ impl SentinelIngestion {
         Ok(Self { name: name.to_owned(), api, clock: connectors.clock.clone(), config: config.clone() })
     }
 
-    /// Sends rows; halves them where they are too many for one call after all.
+    /// Sends rows. What is too much for one call is halved, and so is what the service can't read, until the row is
+    /// alone that it can't: the others must not share its fate.
     async fn post(&self, stream: &str, rows: &[Value]) -> Result<(), SinkError> {
         let mut parts = vec![rows];
+        let mut refused = Vec::new();
         while let Some(rows) = parts.pop() {
             if rows.is_empty() {
                 continue;
             }
             let response = self.call(stream, rows).await.map_err(|error| failed(&self.name, error))?;
-            let too_large = response.status == StatusCode::PAYLOAD_TOO_LARGE
-                || response.status == StatusCode::BAD_REQUEST
-                    && response.says("ReadyBody_ClientConnectionAbort");
-            if too_large && rows.len() > 1 {
-                let (first, second) = rows.split_at(rows.len() / 2);
-                parts.extend([second, first]);
-                continue;
+            if response.status == StatusCode::NOT_FOUND || response.says("InvalidStream") {
+                return Err(not_there(&self.name, &response, WRONG_PLACE));
             }
-            self.api.success(response).map_err(|error| failed(&self.name, error))?;
+            let unreadable =
+                matches!(response.status, StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE);
+            match rows {
+                [only] if unreadable => refused.push(format!("{}: {}", row_id(only), response.describe())),
+                _ if unreadable => {
+                    let (first, second) = rows.split_at(rows.len() / 2);
+                    parts.extend([second, first]);
+                }
+                _ => {
+                    self.api.success(response).map_err(|error| failed(&self.name, error))?;
+                }
+            }
         }
-        Ok(())
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(SinkError::Refused { sink: self.name.clone(), message: refused.join("; ") })
     }
 
     async fn call(&self, stream: &str, rows: &[Value]) -> Result<Response, SourceError> {
@@ -171,10 +185,7 @@ impl Sink for SentinelIngestion {
                 Err(error) => {
                     let remedy = match &error {
                         SourceError::Denied { remedy, .. } => Some(remedy.clone()),
-                        SourceError::Refused { .. } => Some(
-                            "check endpoint, rule_id (the immutable id, dcr-…) and the streams that the rule declares"
-                                .to_owned(),
-                        ),
+                        SourceError::Refused { .. } => Some(WRONG_PLACE.to_owned()),
                         _ => None,
                     };
                     Check { name, status: CheckStatus::Failed, detail: error.to_string(), remedy }
@@ -218,6 +229,12 @@ fn row(payload: &Payload, now: &str) -> Map<String, Value> {
     }
     fitted.insert("TimeGenerated".to_owned(), now.into());
     fitted
+}
+
+/// What a row is about, for a message.
+fn row_id(row: &Value) -> String {
+    let id = row.get("FindingId").or_else(|| row.get("IncidentId")).and_then(Value::as_str);
+    format!("{} version {}", id.unwrap_or_default(), row.get("Version").unwrap_or(&Value::Null))
 }
 
 /// `rule_name` as a column is named: `RuleName`.

@@ -143,8 +143,9 @@ impl EntraReport {
             for record in &page.value {
                 records += 1;
                 let mut row = (self.report.normalise)(record);
-                if let Ok(row) = &mut row {
-                    row.set("AADTenantId", self.tenant.as_str())
+                // The column holds the tenant's id; a tenant can also be configured by one of its domains.
+                if let (Ok(row), Ok(tenant)) = (&mut row, uuid::Uuid::try_parse(&self.tenant)) {
+                    row.set("AADTenantId", tenant.to_string())
                         .map_err(|error| SourceError::Sink(error.to_string()))?;
                 }
                 give(out, self.report.path, record, row).await?;

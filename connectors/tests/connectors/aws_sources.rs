@@ -20,7 +20,8 @@ fn cost(monthly_requests: u32) -> SourceConfig {
 }
 
 fn event(id: &str) -> Value {
-    let event = json!({"eventID": id, "eventTime": "2026-03-01T10:15:00Z", "eventName": "RunInstances"});
+    let event = json!({"eventID": id, "eventTime": "2026-03-01T10:15:00Z", "eventName": "RunInstances",
+        "eventSource": "ec2.amazonaws.com"});
     json!({"EventId": id, "EventName": "RunInstances", "EventTime": 1772360100.0, "ReadOnly": "false",
            "CloudTrailEvent": event.to_string()})
 }

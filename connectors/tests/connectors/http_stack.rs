@@ -124,10 +124,84 @@ async fn an_answer_that_is_too_large_is_refused_before_it_fills_the_memory() {
 #[tokio::test]
 async fn a_server_that_nobody_vouches_for_gets_nothing() {
     let server = Server::start(|_, _| Answer::json(&json!({"value": []}))).await;
-    let config = HttpConfig { extra_ca_file: None, attempts: 1, ..http(&server) };
+    let config = HttpConfig { extra_ca_file: None, ..http(&server) };
     let connectors = connectors_with(&server, &config, &AwsConfig::default());
     let error = pull(&*source(&connectors), hour()).await.0.expect_err("no trust");
     assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
-    assert!(error.to_string().contains("certificate"), "{error}");
+    assert!(error.to_string().contains("http.extra_ca_file"), "{error}");
+    assert_eq!(connectors.request_counts()["azure_token"].requests, 1, "asking again would not change it");
     assert!(server.tokens().is_empty());
+}
+
+#[tokio::test]
+async fn requests_go_through_the_proxy_but_not_those_to_the_machine_itself() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let server = Server::start(|_, _| Answer::json(&json!({"value": []}))).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let proxy = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut line = vec![0; 512];
+        let length = stream.read(&mut line).await.expect("a request");
+        stream.write_all(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n").await.expect("answered");
+        String::from_utf8_lossy(&line[..length]).into_owned()
+    });
+    let config = HttpConfig { proxy: Some(proxy.parse().expect("a URL")), attempts: 1, ..http(&server) };
+    pull(&*source(&connectors_with(&server, &config, &AwsConfig::default())), hour())
+        .await
+        .0
+        .expect("direct");
+
+    let mut azure = crate::fixtures::azure(&server);
+    azure.endpoints.authority = None;
+    let connectors = Connectors::with_secrets(
+        &config,
+        Some(&azure),
+        None,
+        provost_connectors::Clock::fixed(crate::fixtures::now()),
+        &crate::fixtures::secrets(),
+    );
+    let error =
+        pull(&*source(&connectors.expect("good settings")), hour()).await.0.expect_err("the proxy refuses");
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
+    let asked = asked.await.expect("asked");
+    assert!(asked.starts_with("CONNECT login.microsoftonline.com:443 "), "{asked}");
+}
+
+#[tokio::test]
+async fn when_one_request_is_throttled_the_others_of_its_owner_wait_too() {
+    let server = Server::start(|_, count| match count {
+        0 => Answer::status(429).header("retry-after", "1"),
+        _ => Answer::json(&json!({"value": []})),
+    })
+    .await;
+    let source = source(&connectors(&server));
+    let first = tokio::spawn({
+        let source = std::sync::Arc::clone(&source);
+        async move { pull(&*source, hour()).await.0 }
+    });
+    while server.asked().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let started = Instant::now();
+    pull(&*source, hour()).await.0.expect("later");
+    assert!(started.elapsed() >= Duration::from_millis(700), "{:?}", started.elapsed());
+    first.await.expect("no panic").expect("at the second try");
+}
+
+#[tokio::test]
+async fn a_pull_that_is_dropped_leaves_nothing_that_holds_up_the_next() {
+    let server = Server::start(|_, count| match count {
+        0 => Answer::status(200).after(Duration::from_secs(30)),
+        _ => Answer::json(&json!({"value": []})),
+    })
+    .await;
+    let source = source(&connectors(&server));
+    let dropped = tokio::time::timeout(Duration::from_millis(300), pull(&*source, hour())).await;
+    assert!(dropped.is_err(), "it was still waiting");
+    let started = Instant::now();
+    pull(&*source, hour()).await.0.expect("read");
+    assert!(started.elapsed() < Duration::from_secs(1));
 }

@@ -4,6 +4,7 @@ mod aws_sources;
 mod azure_sources;
 mod configuration;
 mod corpora;
+mod credentials;
 mod fixtures;
 mod http_stack;
 mod mock_clouds;

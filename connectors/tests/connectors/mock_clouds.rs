@@ -39,7 +39,7 @@ async fn setting(faults: Faults) -> Setting {
     let options = MockOptions {
         faults,
         limits_raised: 1_000,
-        hunting_row_cap: 100,
+        hunting_row_cap: 250,
         stall: std::time::Duration::from_millis(50),
         ..MockOptions::new(scenario)
     };
@@ -49,7 +49,7 @@ async fn setting(faults: Faults) -> Setting {
     let mut file: File = toml::from_str(&clouds.config_toml(ca.path())).expect("the settings the mocks give");
     file.http = HttpConfig { backoff_seconds: 0.01, max_backoff_seconds: 0.05, ..file.http };
     if let Some(SourceConfig::DefenderNetwork(config)) = file.sources.get_mut("network") {
-        config.max_rows = 100;
+        config.max_rows = 250;
     }
     let environment = clouds.environment();
     let secrets = Secrets {
@@ -162,6 +162,22 @@ async fn every_check_is_well_and_every_missing_permission_is_named() {
             assert!(check.remedy.is_some_and(|remedy| remedy.contains("az role assignment")), "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_told_in_the_words_of_the_service_and_does_not_show() {
+    let setting = setting(Faults::none()).await;
+    let wrong = "wr0ng-s3cret";
+    let secrets = Secrets { azure_client_secret: Some(provost_model::Secret::new(wrong)), aws: None };
+    let clock = Clock::fixed(setting.clouds.scenario().options().end);
+    let connectors =
+        Connectors::with_secrets(&setting.file.http, Some(&setting.file.azure), None, clock, &secrets);
+    let source = connectors.expect("good settings").source("audits", &setting.file.sources["audits"]);
+    let check = source.expect("a source").check().await.remove(0);
+    assert_eq!(check.status, CheckStatus::Failed);
+    assert!(check.detail.contains("AADSTS7000215: Invalid client secret provided"), "{}", check.detail);
+    assert!(check.detail.starts_with("azure_token: not authenticated"), "{}", check.detail);
+    assert!(!format!("{check:?}").contains(wrong));
 }
 
 #[tokio::test]

@@ -157,9 +157,33 @@ async fn a_call_that_is_too_large_after_all_is_halved() {
 }
 
 #[tokio::test]
+async fn a_row_that_the_service_cannot_read_does_not_take_the_others_with_it() {
+    let server = Server::start(|asked, _| {
+        let poisoned = asked.unpacked().to_string().contains("Finding 3");
+        let bad = r#"{"error":{"code":"InvalidPayload","message":"no"}}"#;
+        if poisoned { Answer::status(400).body(bad) } else { Answer::status(204) }
+    })
+    .await;
+    let payloads: Vec<Payload> =
+        (0..7).map(|index| Payload::Finding(finding(&index.to_string(), 1))).collect();
+    let error = ingestion(&server).send(&payloads).await.expect_err("one is refused");
+    assert!(matches!(error, SinkError::Refused { .. }), "{error}");
+    assert_eq!(error.to_string().matches("InvalidPayload").count(), 1, "{error}");
+    assert!(error.to_string().contains(&finding("3", 1).id.to_string()), "{error}");
+    let taken: Vec<Value> = server
+        .asked()
+        .iter()
+        .map(Asked::unpacked)
+        .filter(|rows| !rows.to_string().contains("Finding 3"))
+        .flat_map(|rows| rows.as_array().expect("rows").clone())
+        .collect();
+    assert_eq!(taken.len(), 6);
+}
+
+#[tokio::test]
 async fn what_a_delivery_fails_of_decides_whether_it_is_tried_again() {
     for (status, expected) in
-        [(403, "denied"), (404, "refused"), (429, "later"), (503, "later"), (400, "refused")]
+        [(403, "denied"), (404, "denied"), (429, "later"), (503, "later"), (400, "refused")]
     {
         let server =
             Server::start(move |_, _| Answer::status(status).body(r#"{"error":{"code":"X","message":"m"}}"#))

@@ -1,16 +1,37 @@
 //! From the syntax tree to a plan: names, scopes, types.
 
-use std::collections::HashMap;
+mod call;
+mod expand;
+mod expression;
+mod join;
+mod operator;
+mod parse;
+mod relation;
+mod source;
+mod summarize;
+mod types;
+mod window;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 
-use crate::ast::Query;
+pub(crate) use relation::{Col, Relation};
+pub(crate) use types::{cast, common, text_literal};
+
+use crate::ast::{
+    Body, Expr, ExprKind, Lambda, Name, Operator, Parameter, PatternCase, Query, Span, Statement,
+};
 use crate::catalog::Table;
 use crate::diagnostics::Diagnostic;
 use crate::engine::{QueryOptions, RenderHint};
-use crate::types::Column;
+use crate::functions::Typed;
+use crate::time;
+use crate::types::{Column, KqlType, Scalar};
+use crate::value::Value;
 
 /// What a query became.
 pub(crate) struct Bound {
@@ -38,6 +59,19 @@ pub(crate) enum Stop {
     Engine(Box<DataFusionError>),
 }
 
+impl From<DataFusionError> for Stop {
+    fn from(error: DataFusionError) -> Self {
+        Stop::Engine(Box::new(error))
+    }
+}
+
+pub(crate) type Binding<T> = Result<T, Stop>;
+
+/// A fault at a place.
+pub(crate) fn fault<T>(span: Span, message: impl Into<String>) -> Binding<T> {
+    Err(Stop::Fault(Box::new(Diagnostic::new(span, message))))
+}
+
 /// What binding has been told so far.
 pub(crate) struct Answers {
     pub(crate) table_names: Vec<String>,
@@ -58,6 +92,323 @@ pub(crate) struct Environment<'a> {
     pub(crate) answers: &'a Answers,
 }
 
-pub(crate) fn bind(_query: &Query, _environment: &Environment<'_>) -> Result<Bound, Stop> {
-    Err(Stop::Fault(Box::new(Diagnostic::new(crate::ast::Span::default(), "queries cannot be bound yet"))))
+/// What a name stands for.
+#[derive(Clone)]
+pub(crate) enum Definition<'a> {
+    Scalar(Typed),
+    Table(Rc<Relation>),
+    Function(&'a Lambda, Scope<'a>),
+    Pattern(Rc<Pattern<'a>>),
+}
+
+/// A pattern: functions by the values of their arguments.
+pub(crate) struct Pattern<'a> {
+    params: &'a [Parameter],
+    path: Option<&'a Parameter>,
+    cases: &'a [PatternCase],
+    scope: Scope<'a>,
+}
+
+/// The names in scope, the innermost first.
+pub(crate) type Scope<'a> = Option<Rc<Frame<'a>>>;
+
+/// One name in scope.
+pub(crate) struct Frame<'a> {
+    name: String,
+    definition: Definition<'a>,
+    parent: Scope<'a>,
+}
+
+fn lookup<'s, 'a>(scope: &'s Scope<'a>, name: &str) -> Option<&'s Definition<'a>> {
+    let mut at = scope;
+    while let Some(frame) = at {
+        if frame.name == name {
+            return Some(&frame.definition);
+        }
+        at = &frame.parent;
+    }
+    None
+}
+
+fn with<'a>(scope: &Scope<'a>, name: &str, definition: Definition<'a>) -> Scope<'a> {
+    Some(Rc::new(Frame { name: name.to_owned(), definition, parent: scope.clone() }))
+}
+
+/// A scalar or a table.
+pub(crate) enum Any {
+    Scalar(Typed),
+    Table(Relation),
+}
+
+/// Expressions bound before a query counts as too large; functions that call functions grow by multiplying.
+const MAX_WORK: usize = 500_000;
+
+/// Binds one query.
+pub(crate) struct Binder<'a> {
+    environment: &'a Environment<'a>,
+    scope: Scope<'a>,
+    counter: usize,
+    work: usize,
+    tables: BTreeSet<String>,
+    render: Option<RenderHint>,
+}
+
+/// What an expression may refer to, and what it asks of the operator around it.
+#[derive(Default)]
+pub(crate) struct Context<'r> {
+    /// The row.
+    pub(crate) row: Option<&'r Relation>,
+    /// `$left` and `$right`.
+    pub(crate) sides: Option<(&'r Relation, &'r Relation)>,
+    /// Aggregates met on the way, where they are allowed: each with the plan name that will hold it.
+    pub(crate) aggregates: Option<Vec<(String, PlanExpr)>>,
+    /// Window functions met on the way, where they are allowed.
+    pub(crate) windows: Option<Vec<(String, PlanExpr)>>,
+    /// Whether null counts as false here, so that simpler comparisons will do.
+    pub(crate) filter: bool,
+}
+
+impl<'r> Context<'r> {
+    pub(crate) fn row(row: &'r Relation) -> Self {
+        Context { row: Some(row), ..Context::default() }
+    }
+}
+
+/// Binds a query to a plan.
+pub(crate) fn bind(query: &Query, environment: &Environment<'_>) -> Binding<Bound> {
+    let mut binder =
+        Binder { environment, scope: None, counter: 0, work: 0, tables: BTreeSet::new(), render: None };
+    for (name, scalar) in &environment.options.scalars {
+        let typed = scalar_literal(scalar);
+        binder.scope = with(&binder.scope, name, Definition::Scalar(typed));
+    }
+    let mut result = None;
+    for statement in &query.statements {
+        if let Statement::Expression(expr) = statement {
+            // Of several results the last is the query's.
+            result = Some(binder.result(expr)?);
+        } else {
+            binder.statement(statement)?;
+        }
+    }
+    let Some(relation) = result else {
+        return fault(Span::default(), "the query has only definitions; end it with an expression");
+    };
+    binder.finish(relation)
+}
+
+fn scalar_literal(scalar: &Scalar) -> Typed {
+    match scalar {
+        Scalar::Bool(value) => Typed::literal(Value::Bool(*value), KqlType::Bool),
+        Scalar::Int(value) => Typed::literal(Value::Int(*value), KqlType::Int),
+        Scalar::Long(value) => Typed::literal(Value::Long(*value), KqlType::Long),
+        Scalar::Real(value) => Typed::literal(Value::Real(*value), KqlType::Real),
+        Scalar::String(value) => Typed::literal(Value::text(value.as_str()), KqlType::String),
+        Scalar::Datetime(value) => {
+            Typed::literal(time::ticks_from_datetime(*value).into(), KqlType::Datetime)
+        }
+        Scalar::Timespan(value) => Typed::literal(time::ticks_from_delta(*value).into(), KqlType::Timespan),
+        Scalar::Dynamic(value) => Typed::literal(Value::json(value), KqlType::Dynamic),
+    }
+}
+
+impl<'a> Binder<'a> {
+    fn statement(&mut self, statement: &'a Statement) -> Binding<()> {
+        match statement {
+            Statement::Let { name, value } => {
+                let definition = self.definition(value)?;
+                self.scope = with(&self.scope, &name.text, definition);
+            }
+            Statement::Parameters(params) => {
+                for param in params {
+                    if lookup(&self.scope, &param.name.text).is_some() {
+                        continue;
+                    }
+                    let Some(default) = &param.default else {
+                        return fault(
+                            param.name.span,
+                            format!("the parameter `{}` has no value", param.name.text),
+                        );
+                    };
+                    let typed = self.scalar(default, &mut Context::default())?;
+                    self.scope = with(&self.scope, &param.name.text, Definition::Scalar(typed));
+                }
+            }
+            Statement::Pattern { name, params, path, cases } => {
+                let pattern = Pattern { params, path: path.as_ref(), cases, scope: self.scope.clone() };
+                self.scope = with(&self.scope, &name.text, Definition::Pattern(Rc::new(pattern)));
+            }
+            Statement::Set { .. } | Statement::Ignored(_) => {}
+            Statement::Expression(expr) => {
+                self.any(expr, &mut Context::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `let` gives a name.
+    fn definition(&mut self, value: &'a Expr) -> Binding<Definition<'a>> {
+        if let ExprKind::Lambda(lambda) = &value.kind {
+            return Ok(Definition::Function(lambda, self.scope.clone()));
+        }
+        if let ExprKind::Name(name) = &value.kind
+            && let Some(definition @ (Definition::Function(..) | Definition::Pattern(_))) =
+                lookup(&self.scope, name)
+        {
+            return Ok(definition.clone());
+        }
+        Ok(match self.any(value, &mut Context::default())? {
+            Any::Scalar(typed) => Definition::Scalar(typed),
+            Any::Table(relation) => Definition::Table(Rc::new(relation)),
+        })
+    }
+
+    /// The value of an expression statement; a scalar is a table of one cell.
+    fn result(&mut self, expr: &'a Expr) -> Binding<Relation> {
+        self.render = None;
+        match self.any(expr, &mut Context::default())? {
+            Any::Table(relation) => Ok(relation),
+            Any::Scalar(typed) => {
+                let one = Relation::new(LogicalPlanBuilder::empty(true).build()?, Vec::new());
+                self.project(&one, vec![("print_0".to_owned(), typed)], Vec::new())
+            }
+        }
+    }
+
+    fn finish(mut self, relation: Relation) -> Binding<Bound> {
+        let columns: Vec<Column> =
+            relation.columns.iter().map(|col| Column::new(&col.name, col.kind)).collect();
+        // The plan's last step gives the columns the names that readers see; a name met twice keeps its number.
+        let mut seen = HashSet::new();
+        let mut exprs = Vec::with_capacity(relation.columns.len());
+        for col in &relation.columns {
+            let name = if seen.insert(col.name.clone()) { col.name.clone() } else { self.fresh(&col.name) };
+            exprs.push(PlanExpr::Column(col.column.clone()).alias(name));
+        }
+        let plan = LogicalPlanBuilder::from(relation.plan).project(exprs)?.build()?;
+        Ok(Bound { plan, columns, tables: self.tables.into_iter().collect(), render: self.render })
+    }
+
+    /// Counts the work of binding, which functions that call one another can multiply.
+    fn count_work(&mut self, span: Span) -> Binding<()> {
+        self.work += 1;
+        if self.work > MAX_WORK {
+            return fault(span, "the query is too large once its functions are put in place");
+        }
+        Ok(())
+    }
+
+    // ---- tables ----
+
+    pub(crate) fn table(&mut self, expr: &'a Expr, context: &mut Context<'_>) -> Binding<Relation> {
+        match self.any(expr, context)? {
+            Any::Table(relation) => Ok(relation),
+            Any::Scalar(typed) => fault(expr.span, format!("a table is needed here, not a {}", typed.kind)),
+        }
+    }
+
+    pub(crate) fn scalar(&mut self, expr: &'a Expr, context: &mut Context<'_>) -> Binding<Typed> {
+        match self.any(expr, context)? {
+            Any::Scalar(typed) => Ok(typed),
+            Any::Table(_) => {
+                fault(expr.span, "a scalar is needed here, not a table; `toscalar()` takes one from a table")
+            }
+        }
+    }
+
+    /// Binds an expression, whether it is a scalar or a table.
+    pub(crate) fn any(&mut self, expr: &'a Expr, context: &mut Context<'_>) -> Binding<Any> {
+        self.count_work(expr.span)?;
+        match &expr.kind {
+            ExprKind::Pipe(source, operators) => {
+                let relation = self.table(source, context)?;
+                Ok(Any::Table(self.pipe(relation, operators)?))
+            }
+            ExprKind::Source(operator) => Ok(Any::Table(self.source(operator)?)),
+            ExprKind::Name(name) => self.named(name, expr.span, context),
+            ExprKind::Call(name, args) => self.call(name, args, expr.span, context),
+            ExprKind::Member(base, name) if self.is_database(base) => {
+                Ok(Any::Table(self.catalog_table(&name.text, name.span)?))
+            }
+            ExprKind::Lambda(_) => fault(expr.span, "a function can only be defined by `let`"),
+            _ => Ok(Any::Scalar(self.expression(expr, context)?)),
+        }
+    }
+
+    /// `database("x")` and its kind, under which a table may be named.
+    fn is_database(&self, expr: &Expr) -> bool {
+        match &expr.kind {
+            ExprKind::Call(name, _) => {
+                matches!(name.text.as_str(), "database" | "cluster" | "workspace" | "app")
+            }
+            ExprKind::Member(base, _) => self.is_database(base),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn pipe(&mut self, mut relation: Relation, operators: &'a [Operator]) -> Binding<Relation> {
+        for operator in operators {
+            self.count_work(operator.span)?;
+            relation = self.operator(relation, operator)?;
+        }
+        Ok(relation)
+    }
+
+    fn named(&mut self, name: &str, span: Span, context: &mut Context<'_>) -> Binding<Any> {
+        if let Some(col) = context.row.and_then(|row| row.find(name)) {
+            return Ok(Any::Scalar(col.typed()));
+        }
+        match lookup(&self.scope, name).cloned() {
+            Some(Definition::Scalar(typed)) => return Ok(Any::Scalar(typed)),
+            Some(Definition::Table(relation)) => {
+                let mut copy = self.renamed_copy(&relation)?;
+                copy.source = Some(name.to_owned());
+                return Ok(Any::Table(copy));
+            }
+            // A function without parameters may be named without brackets.
+            Some(Definition::Function(lambda, scope))
+                if lambda.params.iter().all(|param| param.default.is_some()) =>
+            {
+                let written = Name { text: name.to_owned(), span };
+                return self.invoke(&written, lambda, &scope, &[], None, context);
+            }
+            Some(Definition::Function(..) | Definition::Pattern(_)) => {
+                return fault(span, format!("`{name}` is a function; call it with its arguments"));
+            }
+            None => {}
+        }
+        if context.row.is_some() && !self.is_table(name)? {
+            let candidates: Vec<&str> = context.row.iter().flat_map(|row| row.names()).collect();
+            let diagnostic = Diagnostic::new(span, format!("there is no column `{name}` here"));
+            return Err(Stop::Fault(Box::new(diagnostic.did_you_mean(name, candidates))));
+        }
+        Ok(Any::Table(self.catalog_table(name, span)?))
+    }
+
+    /// Runs a pipe with other names in scope, and puts the scope back afterwards.
+    fn in_scope<T>(&mut self, scope: Scope<'a>, work: impl FnOnce(&mut Self) -> Binding<T>) -> Binding<T> {
+        let outer = std::mem::replace(&mut self.scope, scope);
+        let result = work(self);
+        self.scope = outer;
+        result
+    }
+
+    fn body(&mut self, body: &'a Body, span: Span) -> Binding<Any> {
+        for statement in &body.statements {
+            self.statement(statement)?;
+        }
+        match &body.result {
+            Some(expr) => self.any(expr, &mut Context::default()),
+            None => fault(span, "this function has no result"),
+        }
+    }
+
+    /// The rows of a plan, which the engine runs before the query itself.
+    pub(crate) fn rows(&mut self, plan: LogicalPlan) -> Binding<&'a [RecordBatch]> {
+        let key = format!("{}: {}", self.counter, plan.display_indent());
+        match self.environment.answers.rows.get(&key) {
+            Some(batches) => Ok(batches),
+            None => Err(Stop::Need(Need::Rows { key, plan: Box::new(plan) })),
+        }
+    }
 }

@@ -205,3 +205,8 @@ pub(crate) fn arrays(args: &ScalarFunctionArgs) -> Result<(Vec<ArrayRef>, Vec<bo
     }
     Ok((arrays, constant, args.number_rows))
 }
+
+/// A row of an aggregate's arguments.
+pub(crate) fn row_at<'a>(cells: &'a [(Cells<'a>, bool)], kinds: &'a [KqlType], row: usize) -> Row<'a> {
+    Row { cells, kinds, row }
+}

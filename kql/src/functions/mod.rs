@@ -1,18 +1,20 @@
 //! Scalar functions: one registry, from which binding, documentation and completion are served.
 
+mod arrays;
 mod conditional;
 mod conversion;
 pub(crate) mod convert;
 mod datetime;
 mod dynamic;
 mod encoding;
+mod expand;
 mod ip;
 pub(crate) mod kernel;
 mod math;
+mod path;
 mod regex;
 mod special;
 mod string;
-mod text;
 pub(crate) mod text_match;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,11 @@ use std::sync::LazyLock;
 
 use datafusion::logical_expr::Expr;
 
+pub(crate) use expand::{element_indexes, elements, row_id};
 pub(crate) use kernel::{Kernel, Row};
+pub(crate) use path::{dynamic_path, dynamic_text, step_value};
+pub(crate) use regex::{check_regex, key_values, regex_groups};
+pub(crate) use special::{in_dynamic, new_guid, random, tuple_element};
 
 use crate::types::KqlType;
 use crate::value::Value;
@@ -116,7 +122,7 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    fn parse(text: &str) -> Signature {
+    pub(crate) fn parse(text: &str) -> Signature {
         let (params, returns) = text.rsplit_once("->").unwrap_or((text, "dynamic"));
         let params = params.trim().trim_start_matches('(').trim_end_matches(')');
         let mut signature = Signature {
@@ -210,13 +216,13 @@ type Subject = (&'static str, fn() -> Vec<Function>);
 
 const SUBJECTS: &[Subject] = &[
     ("Strings", string::functions),
-    ("Text and patterns", text::functions),
     ("Regular expressions", regex::functions),
     ("Conversion", conversion::functions),
     ("Conditions", conditional::functions),
     ("Date and time", datetime::functions),
     ("Mathematics", math::functions),
     ("Dynamic values", dynamic::functions),
+    ("Arrays and sets", arrays::functions),
     ("IP addresses", ip::functions),
     ("Encoding and hashing", encoding::functions),
     ("Query context", special::functions),
@@ -251,4 +257,78 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 /// All scalar functions by subject.
 pub(crate) fn subjects() -> &'static [(&'static str, Vec<Function>)] {
     &REGISTRY
+}
+
+/// Functions whose unnamed column takes the name of their first argument.
+pub(crate) fn named_by_argument(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "abs",
+        "acos",
+        "asin",
+        "atan",
+        "atan2",
+        "bin",
+        "bin_at",
+        "bin_auto",
+        "binary_and",
+        "binary_not",
+        "binary_or",
+        "binary_shift_left",
+        "binary_shift_right",
+        "binary_xor",
+        "bitset_count_ones",
+        "ceiling",
+        "cos",
+        "erf",
+        "erfc",
+        "exp",
+        "exp10",
+        "exp2",
+        "floor",
+        "format_bytes",
+        "format_datetime",
+        "format_timespan",
+        "gamma",
+        "log",
+        "log10",
+        "log2",
+        "loggamma",
+        "make_datetime",
+        "make_timespan",
+        "parse_csv",
+        "parse_json",
+        "parse_xml",
+        "parsejson",
+        "pow",
+        "rand",
+        "round",
+        "series_fill_backward",
+        "series_fill_const",
+        "series_fill_forward",
+        "series_fill_linear",
+        "series_fir",
+        "series_iir",
+        "series_outliers",
+        "sin",
+        "split",
+        "sqrt",
+        "startofday",
+        "tan",
+        "tobool",
+        "toboolean",
+        "todatetime",
+        "todecimal",
+        "todouble",
+        "todynamic",
+        "toguid",
+        "tohex",
+        "toint",
+        "tolong",
+        "toobject",
+        "toreal",
+        "tostring",
+        "totime",
+        "totimespan",
+    ];
+    NAMES.binary_search(&name).is_ok()
 }

@@ -1,4 +1,365 @@
-//! Stub.
-pub(super) fn functions() -> Vec<super::Function> {
-    Vec::new()
+//! Regular expressions, in the syntax of RE2.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ::regex::{Captures, Regex, RegexBuilder};
+use serde_json::Value as Json;
+
+use super::convert::convert;
+use super::{Function, Kernel, Typed, eval};
+use crate::types::KqlType;
+use crate::value::Value;
+
+/// The compiled patterns that a thread keeps.
+const KEPT: usize = 256;
+/// The bytes that one compiled pattern may take.
+const MAX_COMPILED: usize = 10 << 20;
+
+thread_local! {
+    static COMPILED: RefCell<HashMap<String, Option<Rc<Regex>>>> = RefCell::default();
+}
+
+/// A pattern made ready, once for each thread; `None` if it is no pattern.
+pub(super) fn compiled(pattern: &str) -> Option<Rc<Regex>> {
+    COMPILED.with_borrow_mut(|kept| {
+        if let Some(regex) = kept.get(pattern) {
+            return regex.clone();
+        }
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        let regex = compile(pattern).ok().map(Rc::new);
+        kept.insert(pattern.to_owned(), regex.clone());
+        regex
+    })
+}
+
+fn compile(pattern: &str) -> Result<Regex, ::regex::Error> {
+    RegexBuilder::new(&translate(pattern)).size_limit(MAX_COMPILED).build()
+}
+
+/// What RE2 writes in another way: `\<` is a plain `<` there, and `\Q…\E` quotes.
+fn translate(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some(c @ ('<' | '>')) => out.push(c),
+            Some('Q') => {
+                let rest = chars.as_str();
+                let quoted = rest.split("\\E").next().unwrap_or(rest);
+                out.push_str(&::regex::escape(quoted));
+                let used = (quoted.len() + 2).min(rest.len());
+                chars = rest[used..].chars();
+            }
+            Some('Z') => out.push_str("\\z"),
+            Some(c) => {
+                out.push('\\');
+                out.push(c);
+            }
+            None => out.push('\\'),
+        }
+    }
+    out
+}
+
+/// Says what is wrong with a pattern.
+pub(crate) fn check_regex(pattern: &str) -> Result<(), String> {
+    match compile(pattern) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Err(format!("this is not a regular expression: {reason}"))
+        }
+    }
+}
+
+/// The groups of a pattern's first match as an array of texts, or null.
+pub(crate) fn regex_groups(text: Typed, pattern: Typed) -> Typed {
+    Kernel::call("regex_groups", vec![text, pattern], KqlType::Dynamic, |row| {
+        let Some(captures) = compiled(row.text(1)).and_then(|regex| regex.captures(row.text(0))) else {
+            return Value::Null;
+        };
+        let groups =
+            captures.iter().skip(1).map(|group| group.map_or(Json::Null, |group| group.as_str().into()));
+        Value::json(&Json::Array(groups.collect()))
+    })
+}
+
+/// The keys and values in a text, for `parse-kv`.
+pub(crate) fn key_values(text: Typed, options: Typed) -> Typed {
+    Kernel::call("key_values", vec![text, options], KqlType::Dynamic, |row| {
+        let options = row.bag(1).unwrap_or_default();
+        let option = |name: &str| options.get(name).and_then(Json::as_str).unwrap_or("");
+        let greedy = option("greedy") == "true";
+        if !option("regex").is_empty() {
+            let mut bag = serde_json::Map::new();
+            if let Some(regex) = compiled(option("regex")) {
+                for captures in regex.captures_iter(row.text(0)) {
+                    if let (Some(key), Some(value)) = (captures.get(1), captures.get(2)) {
+                        bag.entry(key.as_str()).or_insert_with(|| value.as_str().into());
+                    }
+                }
+            }
+            return Value::json(&Json::Object(bag));
+        }
+        let pairs = scan_pairs(
+            row.text(0),
+            option("pair_delimiter"),
+            option("kv_delimiter"),
+            option("quote"),
+            option("escape"),
+            greedy,
+        );
+        let mut bag = serde_json::Map::new();
+        for (key, value) in pairs {
+            bag.entry(key).or_insert(Json::String(value));
+        }
+        Value::json(&Json::Object(bag))
+    })
+}
+
+/// Splits a text into keys and values.
+fn scan_pairs(
+    text: &str,
+    pair_delimiter: &str,
+    kv_delimiter: &str,
+    quote: &str,
+    escape: &str,
+    greedy: bool,
+) -> Vec<(String, String)> {
+    let pair_delimiter = if pair_delimiter.is_empty() { " " } else { pair_delimiter };
+    let kv_delimiter = if kv_delimiter.is_empty() { "=" } else { kv_delimiter };
+    let mut quotes = quote.chars();
+    let open = quotes.next();
+    let close = quotes.next().or(open);
+    let escape = escape.chars().next();
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let Some(at) = rest.find(kv_delimiter) else { break };
+        // What stands before the key, after the last delimiter, belongs to no pair, or when greedy to the one before.
+        let before = &rest[..at];
+        let key_start = before.rfind(pair_delimiter).map_or(0, |at| at + pair_delimiter.len());
+        if greedy
+            && key_start > 0
+            && let Some((_, value)) = pairs.last_mut()
+        {
+            let more = before[..key_start].strip_suffix(pair_delimiter).unwrap_or(&before[..key_start]);
+            value.push_str(more);
+        }
+        let mut key = before[key_start..].trim();
+        if let (Some(open), Some(close)) = (open, close) {
+            key = key.strip_prefix(open).and_then(|key| key.strip_suffix(close)).unwrap_or(key);
+        }
+        let key = key.to_owned();
+        rest = &rest[at + kv_delimiter.len()..];
+        let quoted = open.filter(|open| rest.starts_with(*open));
+        if let (Some(open), Some(close)) = (quoted, close) {
+            let mut value = String::new();
+            let mut chars = rest[open.len_utf8()..].char_indices();
+            let mut end = rest.len();
+            while let Some((index, c)) = chars.next() {
+                if Some(c) == escape {
+                    if let Some((_, c)) = chars.next() {
+                        value.push(c);
+                    }
+                    continue;
+                }
+                if c == close {
+                    end = open.len_utf8() + index + c.len_utf8();
+                    break;
+                }
+                value.push(c);
+            }
+            rest = &rest[end..];
+            rest = rest.strip_prefix(pair_delimiter).unwrap_or(rest);
+            pairs.push((key, value));
+            continue;
+        }
+        let end = rest.find(pair_delimiter).unwrap_or(rest.len());
+        let value = rest[..end].to_owned();
+        rest = &rest[end..];
+        if !greedy {
+            rest = rest.strip_prefix(pair_delimiter).unwrap_or(rest);
+        }
+        pairs.push((key, value));
+    }
+    if greedy && let Some((_, value)) = pairs.last_mut() {
+        value.push_str(rest);
+    }
+    pairs
+}
+
+fn group_text(captures: &Captures<'_>, group: i64) -> Option<String> {
+    let group = usize::try_from(group).ok()?;
+    Some(captures.get(group).map_or("", |group| group.as_str()).to_owned())
+}
+
+/// Kusto writes groups in a replacement as `\1`.
+fn replacement(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '$' => out.push_str("$$"),
+            '\\' => match chars.next() {
+                Some(digit) if digit.is_ascii_digit() => {
+                    out.push_str("${");
+                    out.push(digit);
+                    out.push('}');
+                }
+                Some(other) => out.push(other),
+                None => out.push('\\'),
+            },
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn replace_regex(row: &super::Row<'_>) -> Value<'static> {
+    match compiled(row.text(1)) {
+        Some(regex) => Value::from(regex.replace_all(row.text(0), replacement(row.text(2))).into_owned()),
+        None => Value::from(row.text(0).to_owned()),
+    }
+}
+
+pub(super) fn functions() -> Vec<Function> {
+    vec![
+        eval(
+            "extract",
+            "(regex: string, group: long, text: string, [type: any]) -> string",
+            "What a group of the pattern matches first, as a string or as the type given by `typeof(…)`.",
+            ("extract('([0-9]+)', 1, 'port 443')", "443"),
+            |row| {
+                let captures = compiled(row.text(0)).and_then(|regex| regex.captures(row.text(2)));
+                captures.and_then(|captures| group_text(&captures, row.long(1)?)).into()
+            },
+        ),
+        eval(
+            "extract_all",
+            "(regex: string, groups: any, [text: string]) -> dynamic",
+            "All matches; of a pattern with several groups, an array of its groups for each.",
+            ("extract_all('([a-z])', 'a1b2')", "[\"a\",\"b\"]"),
+            |row| {
+                let (text, wanted) =
+                    if row.len() > 2 { (row.text(2), row.array(1)) } else { (row.text(1), None) };
+                let Some(regex) = compiled(row.text(0)) else { return Value::Null };
+                let count = regex.captures_len();
+                let groups: Vec<usize> = match wanted {
+                    Some(wanted) => wanted
+                        .iter()
+                        .filter_map(|group| match group {
+                            Json::String(name) => {
+                                regex.capture_names().position(|known| known == Some(name.as_str()))
+                            }
+                            group => group.as_u64().and_then(|group| usize::try_from(group).ok()),
+                        })
+                        .collect(),
+                    None if count == 1 => vec![0],
+                    None => (1..count).collect(),
+                };
+                let text_of = |captures: &Captures<'_>, group: usize| {
+                    Json::from(captures.get(group).map_or("", |group| group.as_str()))
+                };
+                let all: Vec<Json> = regex
+                    .captures_iter(text)
+                    .map(|captures| match groups.as_slice() {
+                        [group] => text_of(&captures, *group),
+                        groups => groups.iter().map(|group| text_of(&captures, *group)).collect(),
+                    })
+                    .collect();
+                if all.is_empty() { Value::Null } else { Value::json(&Json::Array(all)) }
+            },
+        )
+        .also(&["extractall"]),
+        eval(
+            "replace_regex",
+            "(text: string, regex: string, replacement: string) -> string",
+            "The text with every match replaced; `\\1` in the replacement is the first group.",
+            ("replace_regex('a1b2', '[0-9]', '#')", "a#b#"),
+            replace_regex,
+        ),
+        eval(
+            "replace",
+            "(regex: string, replacement: string, text: string) -> string",
+            "An older form of `replace_regex`, with the text last.",
+            ("replace('[0-9]', '#', 'a1b2')", "a#b#"),
+            |row| match compiled(row.text(0)) {
+                Some(regex) => {
+                    Value::from(regex.replace_all(row.text(2), replacement(row.text(1))).into_owned())
+                }
+                None => Value::from(row.text(2).to_owned()),
+            },
+        ),
+        eval(
+            "indexof_regex",
+            "(text: string, regex: string, [start: long], [length: long], [occurrence: long]) -> long",
+            "Where the pattern first matches, or -1.",
+            ("indexof_regex('abc123', '[0-9]')", "3"),
+            |row| {
+                let text = row.text(0);
+                let start = row.long(2).unwrap_or(0);
+                let start = usize::try_from(start).unwrap_or(0);
+                let Some((offset, _)) = text.char_indices().chain([(text.len(), ' ')]).nth(start) else {
+                    return Value::Long(-1);
+                };
+                let occurrence = usize::try_from(row.long(4).unwrap_or(1) - 1).unwrap_or(0);
+                let Some(regex) = compiled(row.text(1)) else { return Value::Long(-1) };
+                match regex.find_iter(&text[offset..]).nth(occurrence) {
+                    Some(found) => (start + text[offset..offset + found.start()].chars().count()).into(),
+                    None => Value::Long(-1),
+                }
+            },
+        ),
+        eval(
+            "countof",
+            "(text: string, search: string, [kind: string]) -> long",
+            "How often a string, or with kind `regex` a pattern, occurs.",
+            ("countof('banana', 'an')", "2"),
+            |row| {
+                let (text, search) = (row.text(0), row.text(1));
+                if search.is_empty() {
+                    return Value::Long(0);
+                }
+                if row.text(2) == "regex" {
+                    return compiled(search).map_or(0, |regex| regex.find_iter(text).count()).into();
+                }
+                // Plain strings may overlap.
+                (0..text.len())
+                    .filter(|at| text.is_char_boundary(*at) && text[*at..].starts_with(search))
+                    .count()
+                    .into()
+            },
+        ),
+        eval(
+            "regex_quote",
+            "(text: string) -> string",
+            "The text with all that means something in a pattern escaped.",
+            ("regex_quote('a.b')", "a\\.b"),
+            |row| {
+                let mut out = String::new();
+                for c in row.text(0).chars() {
+                    if !c.is_alphanumeric() && c != '_' && c.is_ascii() {
+                        out.push('\\');
+                    }
+                    out.push(c);
+                }
+                Value::from(out)
+            },
+        ),
+    ]
+}
+
+#[allow(dead_code)]
+fn convert_group(text: &str, to: KqlType) -> Value<'static> {
+    convert(&Value::text(text), KqlType::String, to).into_owned()
 }

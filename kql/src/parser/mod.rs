@@ -484,7 +484,9 @@ impl Parser<'_> {
     /// A literal or a name; nothing that could run into what follows.
     fn setting_value(&mut self) -> Parsed<Expr> {
         let start = self.span();
-        if matches!(self.token().kind, TokenKind::Name(_)) && !self.is_ahead(1, "(") {
+        // In `join kind=inner (T)` the bracket begins the table; only the name of a type goes on with it.
+        let literal = self.word().is_some_and(|word| crate::types::KqlType::from_name(word).is_some());
+        if matches!(self.token().kind, TokenKind::Name(_)) && !(literal && self.is_ahead(1, "(")) {
             let text = self.name("a value")?.text;
             return Ok(Expr { kind: ExprKind::Name(text), span: self.since(start) });
         }

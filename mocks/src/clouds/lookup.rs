@@ -11,7 +11,11 @@ use super::limits::Limit;
 use super::pages::{self, BadToken};
 use super::world::World;
 
-const TARGET: &str = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents";
+/// As the older SDKs name the operation, and as the newer ones do.
+const TARGETS: [&str; 2] = [
+    "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents",
+    "CloudTrail_20131101.LookupEvents",
+];
 const RATE: Limit = Limit::new("lookup events", 2, 1);
 const KEYS: [&str; 8] = [
     "EventId",
@@ -26,7 +30,7 @@ const KEYS: [&str; 8] = [
 
 pub(crate) fn answer(world: &World, ask: &Ask, principal: &Principal, region: &str) -> Outcome {
     let refuse = |code: &str, text: &str| error(ask, 400, code, text);
-    if ask.header("x-amz-target") != Some(TARGET) {
+    if !ask.header("x-amz-target").is_some_and(|target| TARGETS.contains(&target)) {
         return Err(refuse("UnknownOperationException", "The operation is not known."));
     }
     if ask.header("content-type") != Some("application/x-amz-json-1.1") {

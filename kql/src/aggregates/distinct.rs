@@ -1,0 +1,179 @@
+//! Counting distinct values: exactly up to a bound, by HyperLogLog beyond it.
+
+use std::hash::{BuildHasher, Hasher};
+
+use datafusion::common::hash_utils::RandomState;
+
+use super::codec::{Reader, Writer};
+use super::grouped::State;
+use crate::functions::Row;
+use crate::value::Value;
+
+/// The hash of a value. Equal values of one column hash alike in every stage.
+fn hash(value: &Value<'_>) -> u64 {
+    let mut hasher = RandomState::with_seed(SEED).build_hasher();
+    match value {
+        Value::Null => {}
+        Value::Bool(value) => hasher.write_u8(u8::from(*value)),
+        Value::Int(value) => hasher.write_i64(i64::from(*value)),
+        Value::Long(value) => hasher.write_i64(*value),
+        Value::Real(value) => hasher.write_u64(value.to_bits()),
+        Value::Decimal(value) => hasher.write_i128(*value),
+        Value::Text(text) => hasher.write(text.as_bytes()),
+    }
+    hasher.finish()
+}
+
+const SEED: u64 = 0x6b71_6c64_6973_7463;
+
+/// Up to this many values are counted exactly (but for two of 2^64 hashes falling together).
+pub(crate) const EXACT_BOUND: usize = 8_192;
+/// 2^14 registers: an error of 0.8 %.
+const PRECISION: u32 = 14;
+const REGISTERS: usize = 1 << PRECISION;
+
+/// `dcount(value)`; with `EXACT`, `count_distinct(value)`, which is exact without bound.
+#[derive(Default)]
+pub(crate) struct Distinct<const EXACT: bool> {
+    /// Hashes, sorted up to `sorted`, then as they came.
+    hashes: Vec<u64>,
+    sorted: usize,
+    registers: Option<Box<[u8]>>,
+}
+
+impl<const EXACT: bool> Distinct<EXACT> {
+    fn insert(&mut self, hash: u64) {
+        if let Some(registers) = &mut self.registers {
+            register(registers, hash);
+            return;
+        }
+        if self.hashes[..self.sorted].binary_search(&hash).is_ok() {
+            return;
+        }
+        let fresh = self.hashes.len() - self.sorted;
+        if fresh <= FRESH_SEARCHED && self.hashes[self.sorted..].contains(&hash) {
+            return;
+        }
+        self.hashes.push(hash);
+        if fresh > FRESH_SEARCHED.max(self.sorted / 4) {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.hashes.sort_unstable();
+        self.hashes.dedup();
+        self.sorted = self.hashes.len();
+        if !EXACT && self.hashes.len() > EXACT_BOUND {
+            let mut registers = vec![0; REGISTERS].into_boxed_slice();
+            for hash in self.hashes.drain(..) {
+                register(&mut registers, hash);
+            }
+            self.hashes = Vec::new();
+            self.sorted = 0;
+            self.registers = Some(registers);
+        }
+    }
+}
+
+/// Hashes that are searched one by one before they are sorted in.
+const FRESH_SEARCHED: usize = 16;
+
+fn register(registers: &mut [u8], hash: u64) {
+    let index = (hash >> (64 - PRECISION)) as usize;
+    let rank = ((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() + 1;
+    registers[index] = registers[index].max(u8::try_from(rank).unwrap_or(u8::MAX));
+}
+
+fn estimate(registers: &[u8]) -> f64 {
+    let count = REGISTERS as f64;
+    let sum: f64 = registers.iter().map(|rank| 2_f64.powi(-i32::from(*rank))).sum();
+    let raw = 0.7213 / (1.0 + 1.079 / count) * count * count / sum;
+    let empty = registers.iter().filter(|rank| **rank == 0).count();
+    // Few values leave registers empty, and how many says more than the ranks do.
+    if raw <= 2.5 * count && empty > 0 { count * (count / empty as f64).ln() } else { raw }
+}
+
+impl<const EXACT: bool> State for Distinct<EXACT> {
+    fn update(&mut self, row: &Row<'_>) {
+        let value = row.get(0);
+        if value != Value::Null {
+            self.insert(hash(&value));
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        if self.hashes.is_empty() && self.registers.is_none() {
+            *self = other;
+            return;
+        }
+        match other.registers {
+            Some(theirs) => {
+                let mut ours = self.registers.take().unwrap_or_else(|| vec![0; REGISTERS].into_boxed_slice());
+                for hash in self.hashes.drain(..) {
+                    register(&mut ours, hash);
+                }
+                self.sorted = 0;
+                for (our, their) in ours.iter_mut().zip(&theirs) {
+                    *our = (*our).max(*their);
+                }
+                self.registers = Some(ours);
+            }
+            None if other.hashes.len() > FRESH_SEARCHED && self.registers.is_none() => {
+                self.hashes.extend(other.hashes);
+                self.settle();
+            }
+            None => {
+                for hash in other.hashes {
+                    self.insert(hash);
+                }
+            }
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        match &self.registers {
+            Some(registers) => {
+                writer.long(1).bytes(registers);
+            }
+            None => {
+                writer.long(0);
+                for hash in &self.hashes {
+                    writer.long(*hash);
+                }
+            }
+        }
+        writer.finish()
+    }
+
+    fn load(bytes: &[u8]) -> Self {
+        let mut reader = Reader(bytes);
+        let mut state = Distinct::default();
+        if reader.long() == 1 {
+            let registers = reader.bytes();
+            if registers.len() == REGISTERS {
+                state.registers = Some(registers.into());
+            }
+            return state;
+        }
+        state.hashes.reserve_exact(reader.0.len() / 8);
+        while !reader.is_empty() {
+            state.hashes.push(reader.long());
+        }
+        state.settle();
+        state
+    }
+
+    fn finish(mut self) -> Value<'static> {
+        self.settle();
+        match &self.registers {
+            Some(registers) => crate::functions::convert::truncate(estimate(registers).round()).into(),
+            None => self.hashes.len().into(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.hashes.capacity() * 8 + self.registers.as_ref().map_or(0, |registers| registers.len())
+    }
+}

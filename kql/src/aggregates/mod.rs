@@ -1,0 +1,13 @@
+//! Aggregates.
+
+mod best;
+mod codec;
+mod collect;
+mod distinct;
+pub(crate) mod grouped;
+mod registry;
+mod statistics;
+
+pub(crate) use best::{best, field_name};
+pub(crate) use registry::{Aggregate, Aggregated, Arguments, Naming, lookup, names, no_arguments, registry};
+pub(crate) use statistics::at_percent;

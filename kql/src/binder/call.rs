@@ -1,0 +1,439 @@
+//! Calls: the query's own functions, those that need the query's context, and those of the registry.
+
+use datafusion::logical_expr::LogicalPlanBuilder;
+
+use super::types::{cast, coerce};
+use super::{Any, Binder, Binding, Context, Definition, Relation, Scope, Stop, fault, with};
+use crate::aggregates;
+use crate::ast::{Argument, Expr, ExprKind, Lambda, Name, Parameter, ParameterType, Span};
+use crate::diagnostics::Diagnostic;
+use crate::functions::{self, Binding as How, Function, Kernel, ParamKind, Typed};
+use crate::time;
+use crate::types::KqlType;
+use crate::value::{Cells, Value};
+
+impl<'a> Binder<'a> {
+    pub(super) fn call(
+        &mut self,
+        name: &'a Name,
+        args: &'a [Argument],
+        span: Span,
+        context: &mut Context<'_>,
+    ) -> Binding<Any> {
+        match super::lookup(&self.scope, &name.text).cloned() {
+            Some(Definition::Function(lambda, scope)) => {
+                return self.invoke(name, lambda, &scope, args, None, context);
+            }
+            Some(Definition::Pattern(pattern)) => return self.pattern_call(name, &pattern, args, None),
+            Some(Definition::Table(relation)) if args.is_empty() => {
+                return Ok(Any::Table(self.renamed_copy(&relation)?));
+            }
+            _ => {}
+        }
+        if let Some(relation) = self.table_call(name, args, span, context)? {
+            return Ok(Any::Table(relation));
+        }
+        if let Some(aggregate) = aggregates::lookup(&name.text) {
+            if context.aggregates.is_some() {
+                return Ok(Any::Scalar(self.aggregate_call(aggregate, name, args, context)?));
+            }
+            if functions::lookup(&name.text).is_none() {
+                return fault(
+                    name.span,
+                    format!("`{}()` is an aggregate; it stands in `summarize`", name.text),
+                );
+            }
+        }
+        if let Some(typed) = self.window_call(name, args, context)? {
+            return Ok(Any::Scalar(typed));
+        }
+        if let Some(typed) = self.context_call(name, args, span, context)? {
+            return Ok(Any::Scalar(typed));
+        }
+        let Some(function) = functions::lookup(&name.text) else {
+            let known = functions::names().chain(aggregates::names());
+            let diagnostic = Diagnostic::new(name.span, format!("there is no function `{}`", name.text));
+            return Err(Stop::Fault(Box::new(diagnostic.did_you_mean(&name.text, known))));
+        };
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push((self.scalar(&arg.value, context)?, arg.value.span));
+        }
+        Ok(Any::Scalar(apply(function, bound, name.span)?))
+    }
+
+    /// Calls that give a table.
+    fn table_call(
+        &mut self,
+        name: &'a Name,
+        args: &'a [Argument],
+        span: Span,
+        context: &mut Context<'_>,
+    ) -> Binding<Option<Relation>> {
+        Ok(Some(match name.text.as_str() {
+            "materialize" => {
+                let Some(arg) = args.first() else { return fault(span, "a table is missing") };
+                self.table(&arg.value, context)?
+            }
+            "table" => {
+                let table = self.constant_text(args, 0, span)?;
+                match super::lookup(&self.scope, &table).cloned() {
+                    Some(Definition::Table(relation)) => self.renamed_copy(&relation)?,
+                    _ => self.catalog_table(&table, span)?,
+                }
+            }
+            "_GetWatchlist" => {
+                let alias = self.constant_text(args, 0, span)?;
+                self.watchlist(&alias, span)?
+            }
+            "workspace" | "database" | "cluster" | "app" | "external_table" => {
+                return fault(
+                    span,
+                    format!("`{}()` names a place that this engine does not reach", name.text),
+                );
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn constant_text(&mut self, args: &'a [Argument], index: usize, span: Span) -> Binding<String> {
+        let Some(arg) = args.get(index) else { return fault(span, "a string is missing") };
+        let typed = self.scalar(&arg.value, &mut Context::default())?;
+        match typed.constant_text() {
+            Some(text) => Ok(text),
+            None => fault(arg.value.span, "a constant string is needed here"),
+        }
+    }
+
+    /// Functions that need to know the query around them.
+    fn context_call(
+        &mut self,
+        name: &'a Name,
+        args: &'a [Argument],
+        span: Span,
+        context: &mut Context<'_>,
+    ) -> Binding<Option<Typed>> {
+        let typed = match name.text.as_str() {
+            "toscalar" => {
+                let Some(arg) = args.first() else { return fault(span, "a table is missing") };
+                match self.any(&arg.value, &mut Context::default())? {
+                    Any::Scalar(typed) => typed,
+                    Any::Table(relation) => self.first_value(&relation, span)?,
+                }
+            }
+            "now" => {
+                let now = Typed::literal(
+                    time::ticks_from_datetime(self.environment.options.now).into(),
+                    KqlType::Datetime,
+                );
+                match args.first() {
+                    None => now,
+                    Some(arg) => {
+                        let offset = self.scalar(&arg.value, context)?;
+                        let op = datafusion::logical_expr::Operator::Plus;
+                        self.fold(super::types::arithmetic(span, op, now, cast(offset, KqlType::Timespan))?)
+                    }
+                }
+            }
+            "ago" => {
+                let Some(arg) = args.first() else { return fault(span, "a timespan is missing") };
+                let offset = self.scalar(&arg.value, context)?;
+                if !matches!(offset.kind, KqlType::Timespan | KqlType::Dynamic) {
+                    return fault(arg.value.span, format!("a timespan is needed, not a {}", offset.kind));
+                }
+                let now = Typed::literal(
+                    time::ticks_from_datetime(self.environment.options.now).into(),
+                    KqlType::Datetime,
+                );
+                let op = datafusion::logical_expr::Operator::Minus;
+                self.fold(super::types::arithmetic(span, op, now, cast(offset, KqlType::Timespan))?)
+            }
+            "ingestion_time" => match context.row.and_then(|row| row.find(INGESTED)) {
+                Some(col) => col.typed(),
+                None => Typed::null(KqlType::Datetime),
+            },
+            "column_ifexists" | "columnifexists" => {
+                let column = match args.first() {
+                    // The name may be a `let`, never another column's value.
+                    Some(arg) => self.scalar(&arg.value, &mut Context::default())?.constant_text(),
+                    None => None,
+                };
+                let (Some(column), Some(default)) = (column, args.get(1)) else {
+                    return fault(span, "a column's name and a default are needed");
+                };
+                match context.row.and_then(|row| row.find(&column)) {
+                    Some(col) => col.typed(),
+                    None => self.scalar(&default.value, context)?,
+                }
+            }
+            "pack_all" => {
+                let Some(row) = context.row else { return fault(span, "there are no columns here") };
+                let mut values = vec![Typed::literal(Value::Bool(false), KqlType::Bool)];
+                if let Some(arg) = args.first() {
+                    values[0] = self.scalar(&arg.value, context)?;
+                }
+                for col in &row.columns {
+                    values.push(Typed::literal(Value::text(col.name.as_str()), KqlType::String));
+                    values.push(col.typed());
+                }
+                Kernel::call("pack_all", values, KqlType::Dynamic, |row| {
+                    let ignore_null = row.bool(0) == Some(true);
+                    let mut bag = serde_json::Map::new();
+                    for index in (1..row.len()).step_by(2) {
+                        let value = row.json(index + 1);
+                        if !(ignore_null && (value.is_null() || value == "")) {
+                            bag.insert(row.text(index).to_owned(), value);
+                        }
+                    }
+                    Value::from(serde_json::Value::Object(bag).to_string())
+                })
+            }
+            "pack" | "bag_pack" | "pack_dictionary"
+                if args.iter().any(|arg| arg.value.kind == ExprKind::Star) =>
+            {
+                let Some(row) = context.row else { return fault(span, "there are no columns here") };
+                let mut values = Vec::new();
+                for col in &row.columns {
+                    values.push((Typed::literal(Value::text(col.name.as_str()), KqlType::String), span));
+                    values.push((col.typed(), span));
+                }
+                let Some(function) = functions::lookup("bag_pack") else { return Ok(None) };
+                apply(function, values, span)?
+            }
+            "bag_pack_columns" => {
+                let mut values = Vec::new();
+                for arg in args {
+                    let column = self.auto_name(&arg.value).unwrap_or_default();
+                    values.push((Typed::literal(Value::from(column), KqlType::String), arg.value.span));
+                    values.push((self.scalar(&arg.value, context)?, arg.value.span));
+                }
+                let Some(function) = functions::lookup("bag_pack") else { return Ok(None) };
+                apply(function, values, span)?
+            }
+            "extract" if args.len() == 4 => {
+                // The fourth argument is the type to convert to.
+                let to = type_argument(&args[3].value);
+                let mut bound = Vec::new();
+                for arg in &args[..3] {
+                    bound.push((self.scalar(&arg.value, context)?, arg.value.span));
+                }
+                let Some(function) = functions::lookup("extract") else { return Ok(None) };
+                let text = apply(function, bound, span)?;
+                match to {
+                    Some(to) => cast(text, to),
+                    None => return fault(args[3].value.span, "a type is needed here, as `typeof(long)`"),
+                }
+            }
+            "extractjson" | "extract_json" if args.len() == 3 => {
+                let to = type_argument(&args[2].value);
+                let mut bound = Vec::new();
+                for arg in &args[..2] {
+                    bound.push((self.scalar(&arg.value, context)?, arg.value.span));
+                }
+                let Some(function) = functions::lookup("extractjson") else { return Ok(None) };
+                let text = apply(function, bound, span)?;
+                match to {
+                    Some(to) => cast(text, to),
+                    None => return fault(args[2].value.span, "a type is needed here, as `typeof(long)`"),
+                }
+            }
+            "column_names_of" => {
+                let Some(arg) = args.first() else { return fault(span, "a table is missing") };
+                let relation = self.table(&arg.value, &mut Context::default())?;
+                let names = relation.names().map(serde_json::Value::from).collect();
+                Typed::literal(Value::json(&serde_json::Value::Array(names)), KqlType::Dynamic)
+            }
+            "rand" => {
+                let of = match args.first() {
+                    Some(arg) => self.scalar(&arg.value, context)?,
+                    None => Typed::null(KqlType::Long),
+                };
+                functions::random(of)
+            }
+            "new_guid" => functions::new_guid(),
+            _ => return Ok(None),
+        };
+        Ok(Some(typed))
+    }
+
+    /// The first cell of a table, read before the query runs.
+    fn first_value(&mut self, relation: &Relation, span: Span) -> Binding<Typed> {
+        let Some(first) = relation.columns.first().cloned() else {
+            return fault(span, "this table has no columns");
+        };
+        let first = self.project(relation, vec![(first.name.clone(), first.typed())], Vec::new())?;
+        let (kind, name) = (first.columns[0].kind, first.columns[0].column.clone());
+        let plan = LogicalPlanBuilder::from(first.plan).limit(0, Some(1))?.build()?;
+        let index = plan.schema().index_of_column(&name)?;
+        for batch in self.rows(plan)? {
+            if batch.num_rows() > 0 {
+                let cells = Cells::new(batch.column(index).as_ref())?;
+                return Ok(Typed::literal(cells.get(0), kind));
+            }
+        }
+        Ok(Typed::null(kind))
+    }
+
+    /// Puts a function's body in the place of its call.
+    pub(super) fn invoke(
+        &mut self,
+        name: &Name,
+        lambda: &'a Lambda,
+        scope: &Scope<'a>,
+        args: &'a [Argument],
+        piped: Option<Relation>,
+        context: &mut Context<'_>,
+    ) -> Binding<Any> {
+        let mut inner = scope.clone();
+        let mut positional = args.iter().filter(|arg| arg.name.is_none());
+        let mut piped = piped;
+        for param in &lambda.params {
+            let by_name =
+                args.iter().find(|arg| arg.name.as_ref().is_some_and(|name| name.text == param.name.text));
+            let definition = match (piped.take(), by_name) {
+                (Some(relation), _) => self.table_argument(param, relation, name.span)?,
+                (None, Some(arg)) => self.argument(param, &arg.value, context)?,
+                (None, None) => match positional.next() {
+                    Some(arg) => self.argument(param, &arg.value, context)?,
+                    None => match &param.default {
+                        Some(default) => self.argument(param, default, &mut Context::default())?,
+                        None => {
+                            return fault(
+                                name.span,
+                                format!("`{}` needs a value for `{}`", name.text, param.name.text),
+                            );
+                        }
+                    },
+                },
+            };
+            inner = with(&inner, &param.name.text, definition);
+        }
+        if let Some(extra) = positional.next() {
+            return fault(
+                extra.value.span,
+                format!("`{}` takes {} arguments", name.text, lambda.params.len()),
+            );
+        }
+        self.in_scope(inner, |binder| binder.body(&lambda.body, name.span))
+    }
+
+    fn argument(
+        &mut self,
+        param: &'a Parameter,
+        value: &'a Expr,
+        context: &mut Context<'_>,
+    ) -> Binding<Definition<'a>> {
+        match &param.kind {
+            ParameterType::Table(_) => {
+                let relation = self.table(value, &mut Context::default())?;
+                self.table_argument(param, relation, value.span)
+            }
+            ParameterType::Scalar(kind) => {
+                let typed = self.scalar(value, context)?;
+                match coerce(typed, ParamKind::Of(*kind)) {
+                    Ok(typed) => Ok(Definition::Scalar(typed)),
+                    Err(problem) => fault(value.span, problem),
+                }
+            }
+        }
+    }
+
+    fn table_argument(
+        &mut self,
+        param: &'a Parameter,
+        relation: Relation,
+        span: Span,
+    ) -> Binding<Definition<'a>> {
+        let ParameterType::Table(columns) = &param.kind else {
+            return fault(span, format!("`{}` is a scalar, not a table", param.name.text));
+        };
+        for (column, kind) in columns {
+            match relation.find(&column.text) {
+                Some(col) if col.kind == *kind => {}
+                Some(col) => {
+                    return fault(
+                        span,
+                        format!("the column `{}` has to be a {kind}, not a {}", column.text, col.kind),
+                    );
+                }
+                None => return fault(span, format!("the table has no column `{}`", column.text)),
+            }
+        }
+        Ok(Definition::Table(std::rc::Rc::new(relation)))
+    }
+
+    pub(super) fn pattern_call(
+        &mut self,
+        name: &Name,
+        pattern: &std::rc::Rc<super::Pattern<'a>>,
+        args: &'a [Argument],
+        path: Option<&str>,
+    ) -> Binding<Any> {
+        let mut values = Vec::new();
+        for arg in args {
+            values.push(self.scalar(&arg.value, &mut Context::default())?.constant_text());
+        }
+        for case in pattern.cases {
+            let mut matches = case.values.len() == values.len();
+            for (value, wanted) in values.iter().zip(&case.values) {
+                let wanted = self.scalar(wanted, &mut Context::default())?.constant_text();
+                matches &= wanted.is_some() && *value == wanted;
+            }
+            let wanted_path = match &case.path {
+                Some(path) => self.scalar(path, &mut Context::default())?.constant_text(),
+                None => None,
+            };
+            if !matches || wanted_path.as_deref() != path {
+                continue;
+            }
+            let mut scope = pattern.scope.clone();
+            for (param, value) in
+                pattern.params.iter().chain(pattern.path).zip(values.into_iter().chain([wanted_path]))
+            {
+                let typed = Typed::literal(value.map_or(Value::Null, Value::from), KqlType::String);
+                scope = with(&scope, &param.name.text, Definition::Scalar(typed));
+            }
+            return self.in_scope(scope, |binder| binder.body(&case.body, name.span));
+        }
+        fault(name.span, format!("the pattern `{}` has no case for these arguments", name.text))
+    }
+}
+
+/// The hidden column that says when a row came in.
+const INGESTED: &str = "_IngestedAt";
+
+fn type_argument(expr: &Expr) -> Option<KqlType> {
+    match &expr.kind {
+        ExprKind::Literal(crate::ast::Literal::Type(kinds)) => kinds.first().copied(),
+        _ => None,
+    }
+}
+
+/// A function of the registry on its arguments.
+pub(super) fn apply(function: &'static Function, args: Vec<(Typed, Span)>, span: Span) -> Binding<Typed> {
+    let signature = &function.signature;
+    if args.len() < signature.required {
+        return fault(span, format!("`{}{}` is missing an argument", function.name, function.written));
+    }
+    let mut bound = Vec::with_capacity(args.len());
+    for (index, (typed, span)) in args.into_iter().enumerate() {
+        let Some(param) = signature.param(index) else {
+            return fault(span, format!("`{}{}` takes no further argument", function.name, function.written));
+        };
+        match coerce(typed, param) {
+            Ok(typed) => bound.push(typed),
+            Err(problem) => return fault(span, problem),
+        }
+    }
+    match function.binding {
+        How::Eval(eval) => {
+            let returns = signature
+                .returns
+                .or_else(|| bound.first().map(|first| first.kind))
+                .unwrap_or(KqlType::Dynamic);
+            Ok(Kernel::call(function.name, bound, returns, eval))
+        }
+        How::Build(build) => build(bound).or_else(|problem| fault(span, problem)),
+        How::Special => fault(span, format!("`{}()` cannot stand here", function.name)),
+    }
+}

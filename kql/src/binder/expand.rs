@@ -1,0 +1,130 @@
+//! `mv-expand`, `mv-apply`, `top-nested`: rows out of one row, and back.
+
+use datafusion::common::{Column as PlanColumn, UnnestOptions};
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder};
+
+use super::operator::setting;
+use super::types::cast;
+use super::{Binder, Binding, Col, Context, Relation, fault};
+use crate::ast::{ExpandColumn, Expr, NestedLevel, Operator, Setting};
+use crate::functions::Typed;
+use crate::types::KqlType;
+
+impl<'a> Binder<'a> {
+    /// With `keep_null`, a null gives one row of null; without, as in `mv-apply`, none.
+    pub(super) fn mv_expand(
+        &mut self,
+        relation: Relation,
+        settings: &'a [Setting],
+        columns: &'a [ExpandColumn],
+        limit: Option<&'a Expr>,
+        keep_null: bool,
+    ) -> Binding<Relation> {
+        let as_pairs = ["kind", "bagexpansion"]
+            .iter()
+            .any(|name| setting(settings, name).is_some_and(|(text, _)| text == "array"));
+        let limit = limit.map(|limit| self.constant_count(limit)).transpose()?;
+        let mut context = Context::row(&relation);
+        let mut items = Vec::new();
+        for column in columns {
+            let typed = self.scalar(&column.value, &mut context)?;
+            if typed.kind != KqlType::Dynamic {
+                return fault(
+                    column.value.span,
+                    format!("a {} has no elements; a dynamic is needed", typed.kind),
+                );
+            }
+            let name = match &column.name {
+                Some(name) => name.text.clone(),
+                None => self.auto_name(&column.value).unwrap_or_else(|| "Column1".to_owned()),
+            };
+            items.push((name, typed.expr, column.to.unwrap_or(KqlType::Dynamic)));
+        }
+        let index_name = setting(settings, "with_itemindex").map(|(text, _)| text);
+        // Everything that stays, and a list for each column that is expanded.
+        let mut exprs: Vec<PlanExpr> =
+            relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
+        let mut lists = Vec::new();
+        for (name, expr, _) in &items {
+            let fresh = self.fresh(name);
+            exprs.push(crate::functions::elements(expr.clone(), as_pairs, keep_null, limit).alias(&fresh));
+            lists.push(PlanColumn::new_unqualified(fresh));
+        }
+        let mut index_column = None;
+        if index_name.is_some() {
+            let fresh = self.fresh("index");
+            let first = items.iter().map(|(_, expr, _)| expr.clone()).collect();
+            exprs.push(crate::functions::element_indexes(first, keep_null, limit).alias(&fresh));
+            index_column = Some(PlanColumn::new_unqualified(&fresh));
+            lists.push(PlanColumn::new_unqualified(fresh));
+        }
+        let options = UnnestOptions::new().with_preserve_nulls(false);
+        let plan = LogicalPlanBuilder::from(relation.plan.clone())
+            .project(exprs)?
+            .unnest_columns_with_options(lists.clone(), options)?
+            .build()?;
+        let mut expanded = Relation { plan, ..relation };
+        let mut values = Vec::new();
+        if let (Some(name), Some(column)) = (index_name, index_column) {
+            values.push((name, Typed::new(PlanExpr::Column(column), KqlType::Long)));
+        }
+        for ((name, _, to), column) in items.into_iter().zip(lists) {
+            let element = Typed::new(PlanExpr::Column(column), KqlType::Dynamic);
+            values.push((name, cast(element, to)));
+        }
+        expanded = self.with_columns(&expanded, values)?;
+        Ok(expanded)
+    }
+
+    /// The pipe in brackets runs within the elements of each row.
+    pub(super) fn mv_apply(
+        &mut self,
+        relation: Relation,
+        settings: &'a [Setting],
+        columns: &'a [ExpandColumn],
+        limit: Option<&'a Expr>,
+        body: &'a [Operator],
+    ) -> Binding<Relation> {
+        let outer_parts = relation.parts.clone();
+        let outer_outer = relation.outer.clone();
+        let outer_order = relation.order.clone();
+        let outer_columns = relation.columns.clone();
+        let hidden = relation.hidden.clone();
+        let id = self.fresh("row");
+        let mut exprs: Vec<PlanExpr> =
+            relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
+        exprs.push(crate::functions::row_id().alias(&id));
+        let mut numbered = relation;
+        numbered.plan = LogicalPlanBuilder::from(numbered.plan).project(exprs)?.build()?;
+        numbered.parts.push(PlanColumn::new_unqualified(&id));
+        numbered.order = Vec::new();
+        // The outer row's columns come along under names that the pipe cannot touch.
+        numbered.outer.extend(outer_columns.iter().cloned());
+        let before = numbered.outer.len() - outer_columns.len();
+        let expanded = self.mv_expand(numbered, settings, columns, limit, false)?;
+        let mut result = self.pipe(expanded, body)?;
+        let carried: Vec<Col> = result.outer.split_off(before);
+        result.parts = outer_parts;
+        result.outer = outer_outer;
+        result.order = if result.order.is_empty() { Vec::new() } else { outer_order };
+        result.order.clear();
+        // First the outer row as it was, then what the pipe made, which wins where names meet.
+        let mut values: Vec<(String, Typed)> = Vec::new();
+        for col in &carried {
+            let own = result.columns.iter().find(|own| own.name == col.name);
+            values.push((col.name.clone(), own.unwrap_or(col).typed()));
+        }
+        for col in &result.columns {
+            if !values.iter().any(|(name, _)| *name == col.name) {
+                values.push((col.name.clone(), col.typed()));
+            }
+        }
+        let _ = hidden;
+        self.project(&Relation { hidden: Vec::new(), ..result }, values, Vec::new())
+    }
+
+    pub(super) fn top_nested(&mut self, relation: Relation, levels: &'a [NestedLevel]) -> Binding<Relation> {
+        let Some(level) = levels.first() else { return Ok(relation) };
+        fault(level.of.value.span, "`top-nested` is not supported yet")
+    }
+}

@@ -1,0 +1,554 @@
+//! `join`, `lookup`, `union`, `search`, `find`.
+
+use std::collections::HashSet;
+
+use datafusion::common::{Column as PlanColumn, JoinType};
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator};
+
+use super::operator::{no_column, setting};
+use super::relation::free_name;
+use super::types::{bool_literal, cast, common, compare, not_null_text};
+use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
+use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Setting, Span, TextOp};
+use crate::functions::Typed;
+use crate::types::KqlType;
+use crate::value::Value;
+
+/// A kind of join, by what it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    InnerUnique,
+    Inner,
+    LeftOuter,
+    RightOuter,
+    FullOuter,
+    LeftSemi,
+    RightSemi,
+    LeftAnti,
+    RightAnti,
+}
+
+const KINDS: &[&str] = &[
+    "innerunique",
+    "inner",
+    "leftouter",
+    "rightouter",
+    "fullouter",
+    "leftsemi",
+    "rightsemi",
+    "leftanti",
+    "rightanti",
+    "anti",
+    "leftantisemi",
+    "rightantisemi",
+];
+
+impl<'a> Binder<'a> {
+    pub(super) fn join(
+        &mut self,
+        left: Relation,
+        settings: &'a [Setting],
+        right: &'a Expr,
+        on: &'a [Expr],
+        span: Span,
+    ) -> Binding<Relation> {
+        let kind = match setting(settings, "kind") {
+            None => Kind::InnerUnique,
+            Some((text, setting)) => match text.as_str() {
+                "innerunique" => Kind::InnerUnique,
+                "inner" => Kind::Inner,
+                "leftouter" => Kind::LeftOuter,
+                "rightouter" => Kind::RightOuter,
+                "fullouter" => Kind::FullOuter,
+                "leftsemi" => Kind::LeftSemi,
+                "rightsemi" => Kind::RightSemi,
+                "leftanti" | "anti" | "leftantisemi" => Kind::LeftAnti,
+                "rightanti" | "rightantisemi" => Kind::RightAnti,
+                other => {
+                    let diagnostic = crate::diagnostics::Diagnostic::new(
+                        setting.value.span,
+                        format!("there is no join kind `{other}`"),
+                    );
+                    return Err(Stop::Fault(Box::new(diagnostic.did_you_mean(other, KINDS.iter().copied()))));
+                }
+            },
+        };
+        let right = self.table(right, &mut Context::default())?;
+        let left =
+            if kind == Kind::InnerUnique { self.unique_by_keys(left, &right, on, span)? } else { left };
+        let (keys, condition) = self.conditions(&left, &right, on, span)?;
+        let (left, right, plan) = self.joined(left, right, keys, condition, kind)?;
+        let (with_left, with_right) = match kind {
+            Kind::LeftSemi | Kind::LeftAnti => (true, false),
+            Kind::RightSemi | Kind::RightAnti => (false, true),
+            _ => (true, true),
+        };
+        let mut taken = HashSet::new();
+        let mut columns = Vec::new();
+        let sides = [
+            (&left, with_left, matches!(kind, Kind::RightOuter | Kind::FullOuter)),
+            (&right, with_right, matches!(kind, Kind::LeftOuter | Kind::FullOuter)),
+        ];
+        for (side, kept, may_lack) in sides {
+            for col in side.columns.iter().filter(|_| kept) {
+                let name = free_name(&col.name, &taken);
+                taken.insert(name.clone());
+                columns.push((name, present(col, may_lack)));
+            }
+        }
+        let hidden = if with_left { left.hidden.clone() } else { right.hidden.clone() };
+        let base = if with_left { &left } else { &right };
+        let joined = Relation { plan, order: Vec::new(), ..base.clone() };
+        self.project(&joined, columns, hidden)
+    }
+
+    /// The left side with one row for each combination of the join's keys.
+    fn unique_by_keys(
+        &mut self,
+        left: Relation,
+        right: &Relation,
+        on: &'a [Expr],
+        span: Span,
+    ) -> Binding<Relation> {
+        let (keys, _) = self.conditions(&left, right, on, span)?;
+        let key_exprs: Vec<(String, Typed)> =
+            keys.into_iter().map(|(left, _)| (String::new(), left)).collect();
+        if key_exprs.is_empty() {
+            return Ok(left);
+        }
+        let mut wanted = vec![Typed::literal(Value::Bool(true), KqlType::Bool)];
+        wanted.extend(left.columns.iter().chain(&left.hidden).map(Col::typed));
+        let fresh = self.fresh("row");
+        let row = crate::aggregates::best(wanted, true, None);
+        let column = PlanExpr::Column(PlanColumn::new_unqualified(&fresh));
+        let group: Vec<PlanExpr> = key_exprs
+            .into_iter()
+            .map(|(_, typed)| typed.expr)
+            .chain(left.parts.iter().cloned().map(PlanExpr::Column))
+            .enumerate()
+            .map(|(index, expr)| expr.alias(format!("{fresh}.{index}")))
+            .collect();
+        let plan =
+            LogicalPlanBuilder::from(left.plan.clone()).aggregate(group, vec![row.alias(&fresh)])?.build()?;
+        let unique = Relation { plan, order: Vec::new(), ..left.clone() };
+        let mut exprs = Vec::new();
+        let mut columns = Vec::new();
+        for (index, col) in left.columns.iter().chain(&left.hidden).enumerate() {
+            let name = self.fresh(&col.name);
+            let field = datafusion::functions::core::expr_fn::get_field(
+                column.clone(),
+                crate::aggregates::field_name(index + 1),
+            );
+            let field = if col.kind == KqlType::String { not_null_text(field) } else { field };
+            exprs.push(field.alias(&name));
+            columns.push(Col { column: PlanColumn::new_unqualified(name), ..col.clone() });
+        }
+        let plan = LogicalPlanBuilder::from(unique.plan.clone()).project(exprs)?.build()?;
+        let hidden = columns.split_off(left.columns.len());
+        Ok(Relation { plan, columns, hidden, parts: Vec::new(), outer: Vec::new(), ..unique })
+    }
+
+    /// The equalities of `on`, and what else it asks.
+    fn conditions(
+        &mut self,
+        left: &Relation,
+        right: &Relation,
+        on: &'a [Expr],
+        span: Span,
+    ) -> Binding<(Vec<(Typed, Typed)>, Option<PlanExpr>)> {
+        let mut keys = Vec::new();
+        for condition in on {
+            self.key(left, right, condition, &mut keys)?;
+        }
+        if keys.is_empty() && !on.is_empty() {
+            return fault(span, "a join needs a column on both sides");
+        }
+        let mut typed = Vec::with_capacity(keys.len());
+        for (left, right, span) in keys {
+            let Some(kind) = common(left.kind, right.kind) else {
+                return fault(span, format!("a {} cannot be joined with a {}", left.kind, right.kind));
+            };
+            typed.push((cast(left, kind), cast(right, kind)));
+        }
+        Ok((typed, None))
+    }
+
+    fn key(
+        &mut self,
+        left: &Relation,
+        right: &Relation,
+        condition: &'a Expr,
+        keys: &mut Vec<(Typed, Typed, Span)>,
+    ) -> Binding<()> {
+        match &condition.kind {
+            ExprKind::Name(name) => {
+                let Some(of_left) = left.find(name) else { return no_column(left, name, condition.span) };
+                let Some(of_right) = right.find(name) else { return no_column(right, name, condition.span) };
+                keys.push((of_left.typed(), of_right.typed(), condition.span));
+                Ok(())
+            }
+            ExprKind::Binary(BinaryOp::And, first, second) => {
+                self.key(left, right, first, keys)?;
+                self.key(left, right, second, keys)
+            }
+            ExprKind::Binary(BinaryOp::Equal, first, second) => {
+                let mut context = Context { sides: Some((left, right)), ..Context::default() };
+                let first_typed = self.scalar(first, &mut context)?;
+                let second_typed = self.scalar(second, &mut context)?;
+                let of_left = |typed: &Typed| {
+                    let refs = typed.expr.column_refs();
+                    !refs.is_empty() && refs.iter().all(|column| left.plan.schema().has_column(column))
+                };
+                if of_left(&first_typed) {
+                    keys.push((first_typed, second_typed, condition.span));
+                } else if of_left(&second_typed) {
+                    keys.push((second_typed, first_typed, condition.span));
+                } else {
+                    return fault(condition.span, "one side has to be of `$left`, the other of `$right`");
+                }
+                Ok(())
+            }
+            _ => fault(condition.span, "a column, or `$left.a == $right.b`, is needed here"),
+        }
+    }
+
+    /// The plan of a join, over sides that hold the keys as columns.
+    fn joined(
+        &mut self,
+        left: Relation,
+        right: Relation,
+        keys: Vec<(Typed, Typed)>,
+        condition: Option<PlanExpr>,
+        kind: Kind,
+    ) -> Binding<(Relation, Relation, datafusion::logical_expr::LogicalPlan)> {
+        let join_type = match kind {
+            Kind::InnerUnique | Kind::Inner => JoinType::Inner,
+            Kind::LeftOuter => JoinType::Left,
+            Kind::RightOuter => JoinType::Right,
+            Kind::FullOuter => JoinType::Full,
+            Kind::LeftSemi => JoinType::LeftSemi,
+            Kind::RightSemi => JoinType::RightSemi,
+            Kind::LeftAnti => JoinType::LeftAnti,
+            Kind::RightAnti => JoinType::RightAnti,
+        };
+        if keys.is_empty() {
+            let plan = LogicalPlanBuilder::from(left.plan.clone()).cross_join(right.plan.clone())?.build()?;
+            return Ok((left, right, plan));
+        }
+        let (left_keys, right_keys): (Vec<_>, Vec<_>) =
+            keys.into_iter().map(|(left, right)| (left.expr, right.expr)).unzip();
+        let plan = LogicalPlanBuilder::from(left.plan.clone())
+            .join_with_expr_keys(right.plan.clone(), join_type, (left_keys, right_keys), condition)?
+            .build()?;
+        Ok((left, right, plan))
+    }
+
+    pub(super) fn lookup_operator(
+        &mut self,
+        left: Relation,
+        settings: &'a [Setting],
+        right: &'a Expr,
+        on: &'a [Expr],
+        span: Span,
+    ) -> Binding<Relation> {
+        let kind = match setting(settings, "kind").map(|(text, setting)| (text, setting.value.span)) {
+            None => Kind::LeftOuter,
+            Some((text, _)) if text == "leftouter" => Kind::LeftOuter,
+            Some((text, _)) if text == "inner" => Kind::Inner,
+            Some((text, span)) => return fault(span, format!("`lookup` has no kind `{text}`")),
+        };
+        let right = self.table(right, &mut Context::default())?;
+        let (keys, condition) = self.conditions(&left, &right, on, span)?;
+        let key_columns: HashSet<PlanColumn> = keys
+            .iter()
+            .flat_map(|(_, right)| right.expr.column_refs().into_iter().cloned().collect::<Vec<_>>())
+            .collect();
+        let (left, right, plan) = self.joined(left, right, keys, condition, kind)?;
+        let mut taken = HashSet::new();
+        let mut columns = Vec::new();
+        for col in &left.columns {
+            taken.insert(col.name.clone());
+            columns.push((col.name.clone(), col.typed()));
+        }
+        for col in right.columns.iter().filter(|col| !key_columns.contains(&col.column)) {
+            let name = free_name(&col.name, &taken);
+            taken.insert(name.clone());
+            columns.push((name, present(col, kind == Kind::LeftOuter)));
+        }
+        let joined = Relation { plan, order: Vec::new(), ..left.clone() };
+        self.project(&joined, columns, left.hidden.clone())
+    }
+
+    pub(super) fn union(
+        &mut self,
+        first: Option<Relation>,
+        settings: &'a [Setting],
+        tables: &'a [Expr],
+        span: Span,
+    ) -> Binding<Relation> {
+        let fuzzy = setting(settings, "isfuzzy").is_some_and(|(text, _)| text == "true");
+        let inner = setting(settings, "kind").is_some_and(|(text, _)| text == "inner");
+        let source = setting(settings, "withsource")
+            .or_else(|| setting(settings, "with_source"))
+            .map(|(text, _)| text);
+        let mut relations: Vec<Relation> = first.into_iter().collect();
+        for (index, table) in tables.iter().enumerate() {
+            match &table.kind {
+                ExprKind::Wildcard(pattern) => relations.extend(self.wildcard_tables(pattern, table.span)?),
+                ExprKind::Star => relations.extend(self.wildcard_tables("*", table.span)?),
+                _ => match self.table(table, &mut Context::default()) {
+                    Ok(mut relation) => {
+                        if relation.source.is_none() || !matches!(table.kind, ExprKind::Name(_)) {
+                            relation.source = Some(format!("union_arg{index}"));
+                        }
+                        relations.push(relation);
+                    }
+                    // What a fuzzy union cannot find it leaves out.
+                    Err(Stop::Fault(_)) if fuzzy => {}
+                    Err(stop) => return Err(stop),
+                },
+            }
+        }
+        if relations.is_empty() {
+            return fault(span, "none of these tables is there");
+        }
+        self.union_of(relations, inner, source.as_deref())
+    }
+
+    /// The rows of several tables under the columns of all, or, for an inner union, under those that all have.
+    pub(super) fn union_of(
+        &mut self,
+        relations: Vec<Relation>,
+        inner: bool,
+        source: Option<&str>,
+    ) -> Binding<Relation> {
+        // A column is its name and type; a name of several types becomes one column for each.
+        let mut columns: Vec<(String, KqlType)> = Vec::new();
+        for relation in &relations {
+            for col in &relation.columns {
+                if !columns.iter().any(|(name, kind)| *name == col.name && *kind == col.kind) {
+                    columns.push((col.name.clone(), col.kind));
+                }
+            }
+        }
+        if inner {
+            columns.retain(|(name, kind)| {
+                relations.iter().all(|relation| relation.find(name).is_some_and(|col| col.kind == *kind))
+            });
+        }
+        let mut taken: HashSet<String> = source.iter().map(|name| (*name).to_owned()).collect();
+        let mut names = Vec::with_capacity(columns.len());
+        for (name, kind) in &columns {
+            let several = columns.iter().filter(|(other, _)| other == name).count() > 1;
+            let wanted = if several { format!("{name}_{kind}") } else { name.clone() };
+            let name = free_name(&wanted, &taken);
+            taken.insert(name.clone());
+            names.push(name);
+        }
+        let hidden: Vec<(String, KqlType)> = relations[0]
+            .hidden
+            .iter()
+            .filter(|col| {
+                relations.iter().all(|relation| relation.hidden.iter().any(|other| other.name == col.name))
+            })
+            .map(|col| (col.name.clone(), col.kind))
+            .collect();
+        let fresh: Vec<String> = names.iter().map(|name| self.fresh(name)).collect();
+        let fresh_source = source.map(|name| self.fresh(name));
+        let fresh_hidden: Vec<String> = hidden.iter().map(|(name, _)| self.fresh(name)).collect();
+        let mut plan: Option<LogicalPlanBuilder> = None;
+        for (index, relation) in relations.into_iter().enumerate() {
+            let mut exprs = Vec::with_capacity(fresh.len());
+            for ((name, kind), fresh) in columns.iter().zip(&fresh) {
+                let own = relation.columns.iter().find(|col| col.name == *name && col.kind == *kind);
+                let expr = own.map_or_else(|| Typed::null(*kind).expr, |col| col.typed().expr);
+                exprs.push(expr.alias(fresh));
+            }
+            for ((name, kind), fresh) in hidden.iter().zip(&fresh_hidden) {
+                let own = relation.hidden.iter().find(|col| col.name == *name);
+                exprs.push(own.map_or_else(|| Typed::null(*kind).expr, |col| col.typed().expr).alias(fresh));
+            }
+            if let Some(fresh) = &fresh_source {
+                let name = relation.source.clone().unwrap_or_else(|| format!("union_arg{index}"));
+                exprs.push(Typed::literal(Value::from(name), KqlType::String).expr.alias(fresh));
+            }
+            let part = LogicalPlanBuilder::from(relation.plan).project(exprs)?;
+            plan = Some(match plan {
+                None => part,
+                Some(plan) => plan.union(part.build()?)?,
+            });
+        }
+        let Some(plan) = plan else { return fault(Span::default(), "a union needs a table") };
+        let mut cols: Vec<Col> = Vec::new();
+        if let (Some(name), Some(fresh)) = (source, fresh_source) {
+            cols.push(Col {
+                name: name.to_owned(),
+                column: PlanColumn::new_unqualified(fresh),
+                kind: KqlType::String,
+            });
+        }
+        for ((name, fresh), (_, kind)) in names.into_iter().zip(fresh).zip(&columns) {
+            cols.push(Col { name, column: PlanColumn::new_unqualified(fresh), kind: *kind });
+        }
+        let hidden = hidden
+            .into_iter()
+            .zip(fresh_hidden)
+            .map(|((name, kind), fresh)| Col { name, column: PlanColumn::new_unqualified(fresh), kind })
+            .collect();
+        Ok(Relation { hidden, ..Relation::new(plan.build()?, cols) })
+    }
+
+    /// `search`: the rows of any table in which the term stands.
+    pub(super) fn search(
+        &mut self,
+        settings: &'a [Setting],
+        tables: &'a [Expr],
+        predicate: &'a Expr,
+        span: Span,
+    ) -> Binding<Relation> {
+        let _ = settings;
+        let found = self.searched_tables(tables, span)?;
+        let mut matching = Vec::new();
+        for relation in found {
+            match self.searched(&relation, predicate) {
+                Ok(plan) => matching.push(Relation { plan, ..relation }),
+                // A table that lacks the column a search names has no rows for it.
+                Err(Stop::Fault(_)) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        if matching.is_empty() {
+            return fault(predicate.span, "no table has what is searched for");
+        }
+        self.union_of(matching, false, Some("$table"))
+    }
+
+    fn searched(
+        &mut self,
+        relation: &Relation,
+        predicate: &'a Expr,
+    ) -> Binding<datafusion::logical_expr::LogicalPlan> {
+        let mut context = Context::row(relation);
+        let condition = self.search_condition(predicate, &mut context)?;
+        Ok(LogicalPlanBuilder::from(relation.plan.clone()).filter(condition)?.build()?)
+    }
+
+    fn searched_tables(&mut self, tables: &'a [Expr], span: Span) -> Binding<Vec<Relation>> {
+        if tables.is_empty() {
+            return self.wildcard_tables("*", span);
+        }
+        let mut found = Vec::new();
+        for table in tables {
+            match &table.kind {
+                ExprKind::Wildcard(pattern) => found.extend(self.wildcard_tables(pattern, table.span)?),
+                ExprKind::Star => found.extend(self.wildcard_tables("*", table.span)?),
+                _ => found.push(self.table(table, &mut Context::default())?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// A search's condition, in which a bare string is a term to look for in every column.
+    pub(super) fn search_condition(
+        &mut self,
+        expr: &'a Expr,
+        context: &mut Context<'_>,
+    ) -> Binding<PlanExpr> {
+        match &expr.kind {
+            ExprKind::Literal(Literal::String(term)) => {
+                let Some(row) = context.row else { return fault(expr.span, "there are no columns here") };
+                let (starts, ends) = (term.ends_with('*'), term.starts_with('*'));
+                let op = match (starts, ends) {
+                    (false, false) => TextOp::Has,
+                    (true, false) => TextOp::HasPrefix,
+                    (false, true) => TextOp::HasSuffix,
+                    (true, true) => TextOp::Contains,
+                };
+                let term = term.trim_matches('*');
+                if term.is_empty() {
+                    return Ok(bool_literal(true));
+                }
+                let term = Typed::literal(Value::text(term), KqlType::String);
+                let mut any = bool_literal(false);
+                for col in &row.columns {
+                    let text = cast(col.typed(), KqlType::String);
+                    any = any.or(super::expression::text_test(
+                        op,
+                        false,
+                        false,
+                        text,
+                        term.clone(),
+                        expr.span,
+                    )?
+                    .expr);
+                }
+                Ok(any)
+            }
+            ExprKind::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) => {
+                let left = self.search_condition(left, context)?;
+                let right = self.search_condition(right, context)?;
+                Ok(if *op == BinaryOp::And { left.and(right) } else { left.or(right) })
+            }
+            ExprKind::Call(name, args) if name.text == "not" && args.len() == 1 => {
+                let inner = self.search_condition(&args[0].value, context)?;
+                Ok(super::expression::negate(inner))
+            }
+            ExprKind::Star => Ok(bool_literal(true)),
+            _ => {
+                let typed = self.scalar(expr, context)?;
+                Ok(super::expression::truth(typed, expr.span)?.expr)
+            }
+        }
+    }
+
+    /// `find`: like `search`, with columns to show.
+    pub(super) fn find(
+        &mut self,
+        settings: &'a [Setting],
+        tables: &'a [Expr],
+        predicate: &'a Expr,
+        project: Option<&'a [Expr]>,
+        span: Span,
+    ) -> Binding<Relation> {
+        let source = setting(settings, "withsource").map_or_else(|| "source_".to_owned(), |(text, _)| text);
+        let mut matching = Vec::new();
+        for relation in self.searched_tables(tables, span)? {
+            let plan = match self.searched(&relation, predicate) {
+                Ok(plan) => plan,
+                Err(Stop::Fault(_)) => continue,
+                Err(stop) => return Err(stop),
+            };
+            let mut relation = Relation { plan, ..relation };
+            if let Some(wanted) = project {
+                let names: HashSet<&str> = wanted
+                    .iter()
+                    .filter_map(|expr| match &expr.kind {
+                        ExprKind::Name(name) => Some(name.as_str()),
+                        _ => None,
+                    })
+                    .collect();
+                relation.columns.retain(|col| names.contains(col.name.as_str()));
+            }
+            matching.push(relation);
+        }
+        if matching.is_empty() {
+            return fault(predicate.span, "no table has what is searched for");
+        }
+        self.union_of(matching, false, Some(&source))
+    }
+
+    #[allow(dead_code)]
+    fn same(&mut self, left: Typed, right: Typed, span: Span) -> Binding<Typed> {
+        compare(span, PlanOperator::Eq, left, right, true)
+    }
+}
+
+/// A column after a join that may have found no row for it: a string is then empty, not null.
+fn present(col: &Col, may_lack: bool) -> Typed {
+    let typed = col.typed();
+    if may_lack && col.kind == KqlType::String {
+        Typed::new(not_null_text(typed.expr), typed.kind)
+    } else {
+        typed
+    }
+}

@@ -1,0 +1,313 @@
+//! Conversion and comparison of typed expressions.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::logical_expr::{Case, Cast, Expr, Operator, binary_expr};
+
+use super::{Binding, fault};
+use crate::ast::Span;
+use crate::functions::convert::convert;
+use crate::functions::{Kernel, ParamKind, Typed};
+use crate::types::KqlType;
+use crate::value::Value;
+
+/// A typed expression in another type, as KQL's conversion functions do it.
+pub(crate) fn cast(typed: Typed, to: KqlType) -> Typed {
+    if typed.kind == to {
+        return typed;
+    }
+    if let Some(value) = typed.constant() {
+        return Typed::literal(convert(&value, typed.kind, to), to);
+    }
+    match (typed.kind, to) {
+        // These lose nothing and are exact in Arrow.
+        (KqlType::Int, KqlType::Long)
+        | (KqlType::Int | KqlType::Long, KqlType::Real)
+        | (KqlType::Int | KqlType::Long, KqlType::Decimal)
+        | (KqlType::Decimal, KqlType::Real)
+        | (KqlType::Bool, KqlType::Int | KqlType::Long) => {
+            let expr = Expr::Cast(Cast::new(Box::new(typed.expr), to.arrow()));
+            Typed::new(expr, to)
+        }
+        (KqlType::Guid, KqlType::String) => Typed::new(not_null_text(typed.expr), KqlType::String),
+        (KqlType::Timespan, KqlType::Long) => Typed::new(typed.expr, KqlType::Long),
+        (KqlType::Dynamic, KqlType::String) => crate::functions::dynamic_text(typed),
+        (_, KqlType::Bool) => {
+            Kernel::call("tobool", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Bool))
+        }
+        (_, KqlType::Int) => {
+            Kernel::call("toint", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Int))
+        }
+        (_, KqlType::Long) => {
+            Kernel::call("tolong", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Long))
+        }
+        (_, KqlType::Real) => {
+            Kernel::call("toreal", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Real))
+        }
+        (_, KqlType::Decimal) => Kernel::call("todecimal", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Decimal)
+        }),
+        (_, KqlType::String) => Kernel::call("tostring", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::String)
+        }),
+        (_, KqlType::Datetime) => Kernel::call("todatetime", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Datetime)
+        }),
+        (_, KqlType::Timespan) => Kernel::call("totimespan", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Timespan)
+        }),
+        (_, KqlType::Guid) => {
+            Kernel::call("toguid", vec![typed], to, |row| convert(&row.get(0), row.kind(0), KqlType::Guid))
+        }
+        (_, KqlType::Dynamic) => Kernel::call("to_dynamic", vec![typed], to, |row| {
+            convert(&row.get(0), row.kind(0), KqlType::Dynamic)
+        }),
+    }
+}
+
+/// A text expression that is empty where it would be null.
+pub(crate) fn not_null_text(expr: Expr) -> Expr {
+    coalesce(vec![expr, text_literal("")])
+}
+
+pub(crate) fn text_literal(text: &str) -> Expr {
+    Typed::literal(Value::text(text), KqlType::String).expr
+}
+
+pub(crate) fn bool_literal(value: bool) -> Expr {
+    Typed::literal(Value::Bool(value), KqlType::Bool).expr
+}
+
+/// An argument as a parameter wants it, if KQL converts it there by itself.
+pub(crate) fn coerce(typed: Typed, param: ParamKind) -> Result<Typed, String> {
+    let to = match param {
+        ParamKind::Any => return Ok(typed),
+        ParamKind::Number => {
+            return match typed.kind {
+                KqlType::Int
+                | KqlType::Long
+                | KqlType::Real
+                | KqlType::Decimal
+                | KqlType::Datetime
+                | KqlType::Timespan => Ok(typed),
+                KqlType::Dynamic => Ok(cast(typed, KqlType::Real)),
+                KqlType::Bool => Ok(cast(typed, KqlType::Long)),
+                kind => Err(format!("a number is needed, not a {kind}")),
+            };
+        }
+        ParamKind::Of(to) => to,
+    };
+    let fits = typed.kind == to
+        || typed.kind == KqlType::Dynamic
+        || matches!(
+            (typed.kind, to),
+            (KqlType::Int, KqlType::Long | KqlType::Real | KqlType::Decimal)
+                | (KqlType::Long, KqlType::Real | KqlType::Decimal | KqlType::Int)
+                | (KqlType::Decimal, KqlType::Real)
+                | (KqlType::Real, KqlType::Decimal | KqlType::Long)
+                | (KqlType::Guid, KqlType::String)
+                | (KqlType::Long | KqlType::Int | KqlType::Timespan, KqlType::Bool)
+                | (KqlType::Bool, KqlType::Long)
+        );
+    if fits { Ok(cast(typed, to)) } else { Err(format!("a {to} is needed, not a {}", typed.kind)) }
+}
+
+/// The type in which two values meet in a comparison, a list or a condition.
+pub(crate) fn common(left: KqlType, right: KqlType) -> Option<KqlType> {
+    use KqlType::{Bool, Decimal, Dynamic, Guid, Int, Long, Real, String};
+    Some(match (left, right) {
+        (left, right) if left == right => left,
+        (Dynamic, other) | (other, Dynamic) => other,
+        (Real, Int | Long | Decimal) | (Int | Long | Decimal, Real) => Real,
+        (Decimal, Int | Long) | (Int | Long, Decimal) => Decimal,
+        (Long, Int) | (Int, Long) => Long,
+        (Bool, Int | Long) | (Int | Long, Bool) => Long,
+        (String, Guid) | (Guid, String) => String,
+        _ => return None,
+    })
+}
+
+/// Whether an expression can be null, as far as is plain to see.
+fn nullable(typed: &Typed) -> bool {
+    match &typed.expr {
+        Expr::Literal(scalar, _) => scalar.is_null(),
+        _ => typed.kind != KqlType::String,
+    }
+}
+
+/// Compares two values. In a filter, where null counts as false, comparisons are left in the plain form that reaches
+/// the scan; elsewhere they follow KQL to the letter: null equals nothing and is unequal to every value, but of two
+/// nulls neither is known.
+pub(crate) fn compare(span: Span, op: Operator, left: Typed, right: Typed, filter: bool) -> Binding<Typed> {
+    let Some(kind) = common(left.kind, right.kind) else {
+        return fault(span, format!("a {} cannot be compared with a {}", left.kind, right.kind));
+    };
+    let (left, right) = (cast(left, kind), cast(right, kind));
+    let may_be_null = (nullable(&left), nullable(&right));
+    let plain = |op| binary_expr(left.expr.clone(), op, right.expr.clone());
+    let expr = match (op, may_be_null) {
+        (_, (false, false)) => plain(op),
+        (Operator::Eq, _) if filter => plain(Operator::Eq),
+        (Operator::NotEq, _) if filter => plain(Operator::IsDistinctFrom),
+        (Operator::Eq, (true, false) | (false, true)) => {
+            coalesce(vec![plain(Operator::Eq), bool_literal(false)])
+        }
+        (Operator::NotEq, (true, false) | (false, true)) => {
+            coalesce(vec![plain(Operator::NotEq), bool_literal(true)])
+        }
+        (Operator::Eq, _) => unless_both_null(&left, &right, plain(Operator::IsNotDistinctFrom)),
+        (Operator::NotEq, _) => unless_both_null(&left, &right, plain(Operator::IsDistinctFrom)),
+        _ => plain(op),
+    };
+    Ok(Typed::new(expr, KqlType::Bool))
+}
+
+fn unless_both_null(left: &Typed, right: &Typed, otherwise: Expr) -> Expr {
+    let both = left.expr.clone().is_null().and(right.expr.clone().is_null());
+    Expr::Case(Case::new(
+        None,
+        vec![(Box::new(both), Box::new(Typed::null(KqlType::Bool).expr))],
+        Some(Box::new(otherwise)),
+    ))
+}
+
+/// Arithmetic, by KQL's table of types.
+pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) -> Binding<Typed> {
+    use KqlType::{Bool, Datetime, Decimal, Dynamic, Int, Long, Real, Timespan};
+    let (mut left, mut right) = (left, right);
+    // A dynamic takes the other side's type; two of them meet as reals.
+    match (left.kind, right.kind) {
+        (Dynamic, Dynamic) => {
+            left = cast(left, Real);
+            right = cast(right, Real);
+        }
+        (Dynamic, Int | Long) => left = cast(left, Real),
+        (Int | Long, Dynamic) => right = cast(right, Real),
+        (Dynamic, other) => left = cast(left, other),
+        (other, Dynamic) => right = cast(right, other),
+        (Bool, other) if other.is_numeric() => left = cast(left, Long),
+        (other, Bool) if other.is_numeric() => right = cast(right, Long),
+        _ => {}
+    }
+    let plain =
+        |left: Typed, right: Typed, kind| Ok(Typed::new(binary_expr(left.expr, op, right.expr), kind));
+    match (left.kind, op, right.kind) {
+        (left_kind, _, right_kind) if left_kind.is_numeric() && right_kind.is_numeric() => {
+            let kind = match common(left_kind, right_kind) {
+                Some(Int) | None => {
+                    if op == Operator::Divide || op == Operator::Modulo {
+                        Int
+                    } else {
+                        Int
+                    }
+                }
+                Some(kind) => kind,
+            };
+            let (left, right) = (cast(left, kind), cast(right, kind));
+            match (op, kind) {
+                (Operator::Divide, Int | Long) => {
+                    Ok(Kernel::call("divide", vec![left, right], kind, |row| {
+                        match (row.long(0), row.long(1)) {
+                            (Some(left), Some(right)) => left.checked_div(right).into(),
+                            _ => Value::Null,
+                        }
+                    }))
+                }
+                (Operator::Modulo, Int | Long) => {
+                    Ok(Kernel::call("modulo", vec![left, right], kind, |row| {
+                        match (row.long(0), row.long(1)) {
+                            (Some(left), Some(right)) => left.checked_rem_euclid(right).into(),
+                            _ => Value::Null,
+                        }
+                    }))
+                }
+                (Operator::Modulo, Real) => {
+                    Ok(Kernel::call("modulo", vec![left, right], kind, |row| {
+                        match (row.real(0), row.real(1)) {
+                            (Some(left), Some(right)) => Value::Real(left % right),
+                            _ => Value::Null,
+                        }
+                    }))
+                }
+                (_, Decimal) => decimal_arithmetic(op, left, right),
+                _ => plain(left, right, kind),
+            }
+        }
+        (Datetime, Operator::Minus, Datetime) => plain(left, right, Timespan),
+        (Datetime, Operator::Plus | Operator::Minus, Timespan) | (Timespan, Operator::Plus, Datetime) => {
+            plain(left, right, Datetime)
+        }
+        (Timespan, Operator::Plus | Operator::Minus, Timespan) => plain(left, right, Timespan),
+        (Timespan, Operator::Divide, Timespan) => plain(to_float(left), to_float(right), Real),
+        (Timespan | Datetime, Operator::Modulo, Timespan) => {
+            let kind = Timespan;
+            Ok(Kernel::call("modulo", vec![left, right], kind, |row| match (row.long(0), row.long(1)) {
+                (Some(left), Some(right)) => left.checked_rem_euclid(right).into(),
+                _ => Value::Null,
+            }))
+        }
+        (Timespan, Operator::Multiply, kind) if kind.is_numeric() => scale_timespan(left, right, false),
+        (kind, Operator::Multiply, Timespan) if kind.is_numeric() => scale_timespan(right, left, false),
+        (Timespan, Operator::Divide, kind) if kind.is_numeric() => scale_timespan(left, right, true),
+        // A datetime and a number of ticks.
+        (Datetime, Operator::Plus | Operator::Minus, Int | Long) => plain(left, cast(right, Long), Datetime),
+        (left_kind, _, right_kind) => {
+            fault(span, format!("`{op}` is not defined for a {left_kind} and a {right_kind}"))
+        }
+    }
+}
+
+fn to_float(typed: Typed) -> Typed {
+    Typed::new(Expr::Cast(Cast::new(Box::new(typed.expr), DataType::Float64)), KqlType::Real)
+}
+
+fn scale_timespan(span: Typed, factor: Typed, divide: bool) -> Binding<Typed> {
+    if divide {
+        return Ok(Kernel::call("divide_timespan", vec![span, factor], KqlType::Timespan, |row| {
+            match (row.long(0), row.real(1)) {
+                (Some(ticks), Some(by)) => crate::time::ticks_from_f64(ticks as f64 / by).into(),
+                _ => Value::Null,
+            }
+        }));
+    }
+    Ok(Kernel::call("multiply_timespan", vec![span, factor], KqlType::Timespan, |row| {
+        match (row.long(0), row.get(1)) {
+            (Some(ticks), Value::Long(by)) => ticks.checked_mul(by).into(),
+            (Some(ticks), Value::Int(by)) => ticks.checked_mul(i64::from(by)).into(),
+            (Some(ticks), by) => {
+                by.as_real().and_then(|by| crate::time::ticks_from_f64(ticks as f64 * by)).into()
+            }
+            _ => Value::Null,
+        }
+    }))
+}
+
+fn decimal_arithmetic(op: Operator, left: Typed, right: Typed) -> Binding<Typed> {
+    let (name, eval): (&'static str, crate::functions::Eval) = match op {
+        Operator::Plus => ("add_decimal", |row| decimals(row, i128::checked_add)),
+        Operator::Minus => ("subtract_decimal", |row| decimals(row, i128::checked_sub)),
+        Operator::Multiply => ("multiply_decimal", |row| {
+            decimals(row, |left, right| {
+                let (left, right) =
+                    (crate::value::decimal_to_real(left), crate::value::decimal_to_real(right));
+                crate::value::parse_decimal(&format!("{}", left * right))
+            })
+        }),
+        Operator::Divide => ("divide_decimal", |row| {
+            decimals(row, |left, right| {
+                let (left, right) =
+                    (crate::value::decimal_to_real(left), crate::value::decimal_to_real(right));
+                crate::value::parse_decimal(&format!("{}", left / right))
+            })
+        }),
+        _ => ("modulo_decimal", |row| decimals(row, i128::checked_rem)),
+    };
+    Ok(Kernel::call(name, vec![left, right], KqlType::Decimal, eval))
+}
+
+fn decimals(row: &crate::functions::Row<'_>, op: fn(i128, i128) -> Option<i128>) -> Value<'static> {
+    match (row.get(0), row.get(1)) {
+        (Value::Decimal(left), Value::Decimal(right)) => op(left, right).map_or(Value::Null, Value::Decimal),
+        _ => Value::Null,
+    }
+}

@@ -1,0 +1,100 @@
+//! Public Sentinel rules: each binds against the official schemas and runs on empty tables.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use provost_kql::{Column, Engine, EngineOptions, KqlType, MemoryCatalog, QueryOptions};
+use serde_json::Value;
+
+use super::support::shared;
+
+/// Rules that are refused, and why.
+const KNOWN: &[(&str, &str)] = &[];
+
+/// A catalog of empty tables with the columns that the public schemas give them.
+fn catalog() -> Option<MemoryCatalog> {
+    let path = shared("reference/table-schemas.json")?;
+    let text = std::fs::read_to_string(path).expect("the schemas are readable");
+    let schemas: BTreeMap<String, Value> = serde_json::from_str(&text).expect("the schemas are JSON");
+    let mut catalog = MemoryCatalog::new();
+    for (name, columns) in schemas {
+        let columns = columns.as_array().into_iter().flatten();
+        let mut columns: Vec<Column> = columns
+            .filter_map(|column| {
+                let kind = KqlType::from_name(column["type"].as_str()?).unwrap_or(KqlType::String);
+                Some(Column::new(column["name"].as_str()?, kind))
+            })
+            .collect();
+        if name.starts_with("Device") || name.starts_with("Email") || name.starts_with("Identity") {
+            columns.push(Column::new("Timestamp", KqlType::Datetime).hidden().alias_of("TimeGenerated"));
+        }
+        catalog.add_json(name, columns, &[]).expect("an empty table is a table");
+    }
+    Some(catalog)
+}
+
+/// The query of a rule's file: the block after `query: |`, or the whole text of a file that is no YAML.
+fn query_of(text: &str) -> String {
+    let mut lines = text.lines();
+    for line in lines.by_ref() {
+        if let Some(rest) = line.trim_start().strip_prefix("query:") {
+            let rest = rest.trim();
+            if !rest.is_empty() && !rest.starts_with(['|', '>']) {
+                return rest.trim_matches(['\'', '"']).to_owned();
+            }
+            let indent = line.len() - line.trim_start().len();
+            let mut query = String::new();
+            for line in lines.by_ref() {
+                let own = line.len() - line.trim_start().len();
+                if !line.trim().is_empty() && own <= indent {
+                    break;
+                }
+                query.push_str(line);
+                query.push('\n');
+            }
+            return query;
+        }
+    }
+    text.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_rules_bind_and_run_on_empty_tables() {
+    let Some(folder) = shared("corpora/sentinel-rules") else { return };
+    let Some(catalog) = catalog() else { return };
+    let catalog = Arc::new(catalog);
+    let engine = Engine::new(EngineOptions { target_partitions: Some(1), ..EngineOptions::default() })
+        .expect("an engine without limits starts");
+    let known: BTreeMap<&str, &str> = KNOWN.iter().copied().collect();
+    let only = std::env::var("KQL_ONLY").ok();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder is readable")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    let (mut ran, mut total, mut unexpected, mut mended) = (0, 0, Vec::new(), Vec::new());
+    for path in files {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        total += 1;
+        let text = std::fs::read_to_string(&path).expect("the rule is readable");
+        let query = query_of(&text);
+        let options = QueryOptions::default();
+        let outcome = match engine.prepare(catalog.clone(), &query, &options).await {
+            Ok(prepared) => prepared.collect().await.map(|_| ()).map_err(|error| format!("fails: {error}")),
+            Err(error) => Err(format!("cannot be bound: {error}")),
+        };
+        match (outcome, known.get(name.as_str())) {
+            (Ok(()), None) => ran += 1,
+            (Ok(()), Some(_)) => mended.push(name),
+            (Err(_), Some(_)) => {}
+            (Err(problem), None) => unexpected.push(format!("{name}: {problem}")),
+        }
+    }
+    println!("{ran} of {total} rules run ({:.1} %)", 100.0 * f64::from(ran) / f64::from(total.max(1)));
+    assert!(mended.is_empty(), "now accepted, take off the list: {mended:?}");
+    assert!(unexpected.is_empty(), "{} rules are refused:\n\n{}", unexpected.len(), unexpected.join("\n\n"));
+}

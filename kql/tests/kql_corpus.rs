@@ -1,0 +1,8 @@
+//! Public corpora, where they are at hand: the documentation's examples, and rules that people run.
+
+mod support;
+
+#[path = "corpus/docs.rs"]
+mod docs;
+#[path = "corpus/rules.rs"]
+mod rules;
