@@ -137,7 +137,7 @@ impl Operation<'_> {
         });
         if ended {
             properties["statusCode"] = json!(sub_status);
-            properties["serviceRequestId"] = Value::Null;
+            properties["serviceRequestId"] = json!(uuid(rng));
             if !self.response.is_null() {
                 properties["responseBody"] = json!(self.response.to_string());
             }
@@ -146,7 +146,6 @@ impl Operation<'_> {
         let body = json!({
             "authorization": { "action": action, "scope": resource_id },
             "caller": actor.caller,
-            "channels": "Operation",
             "claims": actor.claims,
             "correlationId": correlation,
             "description": "",
