@@ -15,7 +15,7 @@ struct Arguments {
     /// The first of five ports in a row; free ports without it
     #[arg(long, value_name = "PORT")]
     listen_base_port: Option<u16>,
-    /// The folder that gets ca.pem and provost.toml
+    /// The folder that gets ca.pem, provost.toml and the tenant's watchlists
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
     /// Days of logs
@@ -72,10 +72,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminated = signal(SignalKind::terminate())?;
     let clouds = MockClouds::start(options).await?;
     if let Some(folder) = &arguments.write {
-        std::fs::create_dir_all(folder)?;
-        let ca = std::path::absolute(folder.join("ca.pem"))?;
-        std::fs::write(&ca, clouds.ca_pem())?;
-        std::fs::write(folder.join("provost.toml"), clouds.config_toml(&ca))?;
+        println!("settings   {}", clouds.write_settings(folder)?.display());
     }
     describe(&clouds);
     tokio::select! {

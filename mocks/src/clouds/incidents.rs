@@ -176,7 +176,7 @@ fn check(properties: &Map<String, Value>) -> Result<(), Answer> {
     }
     for name in ["firstActivityTimeUtc", "lastActivityTimeUtc"] {
         if let Some(value) = properties.get(name).filter(|value| !value.is_null())
-            && !value.as_str().is_some_and(|text| DateTime::parse_from_rfc3339(text).is_ok())
+            && value.as_str().is_none_or(|text| DateTime::parse_from_rfc3339(text).is_err())
         {
             return Err(bad(&format!(
                 "Could not convert string to DateTime: {value}. Path 'properties.{name}'."

@@ -26,7 +26,7 @@ mod tokens;
 mod world;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -216,6 +216,22 @@ impl MockClouds {
     /// The text of a `provost.toml` for these clouds, with the CA read from that file.
     pub fn config_toml(&self, ca_file: &Path) -> String {
         config::toml(&self.world, ca_file, self.limits_raised)
+    }
+
+    /// Writes everything a client needs besides the secrets into a folder: `ca.pem`, the tenant's watchlists, and
+    /// `provost.toml`, whose path it gives.
+    pub fn write_settings(&self, folder: &Path) -> std::io::Result<PathBuf> {
+        let folder = std::path::absolute(folder)?;
+        let lists = folder.join("content").join("watchlists");
+        std::fs::create_dir_all(&lists)?;
+        for (name, text) in self.scenario().watchlists() {
+            std::fs::write(lists.join(name), text)?;
+        }
+        let ca = folder.join("ca.pem");
+        std::fs::write(&ca, self.ca_pem())?;
+        let settings = folder.join("provost.toml");
+        std::fs::write(&settings, format!("content = \"content\"\n\n{}", self.config_toml(&ca)))?;
+        Ok(settings)
     }
 
     /// The scenario that is served.

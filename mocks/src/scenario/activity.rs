@@ -137,7 +137,7 @@ impl Operation<'_> {
         });
         if ended {
             properties["statusCode"] = json!(sub_status);
-            properties["serviceRequestId"] = Value::Null;
+            properties["serviceRequestId"] = json!(uuid(rng));
             if !self.response.is_null() {
                 properties["responseBody"] = json!(self.response.to_string());
             }
@@ -146,7 +146,6 @@ impl Operation<'_> {
         let body = json!({
             "authorization": { "action": action, "scope": resource_id },
             "caller": actor.caller,
-            "channels": "Operation",
             "claims": actor.claims,
             "correlationId": correlation,
             "description": "",
@@ -278,7 +277,8 @@ fn by_person(
         ("Microsoft.Insights/diagnosticSettings", "write", "to-workspace"),
     ];
     let engineers = tenant.engineers();
-    let actor = Actor::person(tenant, *pick(rng, &engineers), NAT);
+    let user = pick(rng, &engineers);
+    let actor = Actor::person(tenant, user, NAT);
     let (kind, verb, resource) = *pick(rng, &WORK);
     let group = pick(rng, &subscription.groups).as_str();
     Operation { subscription, group, kind, resource, verb, response: Value::Null }.by(tenant, &actor, at, rng)

@@ -92,6 +92,32 @@ impl Scenario {
         ]
     }
 
+    /// What the tenant's own people would write into the watchlists, as CSV by the file's name: who may provision, and
+    /// which ranges are for rent.
+    pub fn watchlists(&self) -> [(&'static str, String); 2] {
+        let roles = self
+            .tenant
+            .accounts
+            .iter()
+            .map(|account| format!("arn:aws:iam::{}:role/{PIPELINE_ROLE}", account.id));
+        let approved: String = roles
+            .chain([
+                PIPELINE_ROLE.to_owned(),
+                PIPELINE_APP.to_owned(),
+                self.tenant.pipeline_object_id.clone(),
+            ])
+            .map(|principal| format!("{principal},principal,the pipeline\n"))
+            .chain([format!("{},domain,the branch office's gateway\n", browsing::BRANCH_NAME)])
+            .chain([format!("{},domain,remote management\n", browsing::RMM_NAME)])
+            .collect();
+        let ranges: String =
+            self.hosting_ranges().map(|(range, asn, name)| format!("{range},{asn},{name}\n")).concat();
+        [
+            ("approved_infrastructure.csv", format!("SearchKey,Kind,Note\n{approved}")),
+            ("hosting_ranges.csv", format!("SearchKey,Asn,Name\n{ranges}")),
+        ]
+    }
+
     /// `DeviceNetworkEvents`, in the order of time.
     pub fn network_events(&self) -> impl Iterator<Item = NetworkEvent> + '_ {
         self.by_hour(

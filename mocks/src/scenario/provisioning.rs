@@ -69,7 +69,11 @@ pub(crate) fn hour(
 
 /// Most of the work is in the first region.
 fn usual_region(rng: &mut StdRng, tenant: &Tenant) -> &'static str {
-    if rng.random_bool(0.6) { tenant.regions[0] } else { *pick(rng, &tenant.regions) }
+    if rng.random_bool(0.6) {
+        return tenant.regions[0];
+    }
+    let region: &&str = pick(rng, &tenant.regions);
+    region
 }
 
 fn service_call(rng: &mut StdRng, account: &Account, region: &'static str, at: DateTime<Utc>) -> TrailEvent {

@@ -206,7 +206,7 @@ fn user(seed: u64, index: u32) -> User {
         sid: format!("S-1-5-21-1004336348-1177238915-682003330-{}", 1100 + index),
         home: Ipv4Addr::new(192, 0, 2, u8::try_from(1 + index % 250).unwrap_or(1)).into(),
         place: Place { city, state, country, latitude, longitude },
-        engineer: index % 3 == 0,
+        engineer: index.is_multiple_of(3),
         account,
     }
 }

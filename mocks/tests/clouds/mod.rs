@@ -4,3 +4,4 @@ mod client;
 mod goes_wrong;
 mod refuses;
 mod serves;
+mod specs;
