@@ -203,14 +203,10 @@ pub(crate) fn from_json(value: &Json, kind: KqlType) -> Value<'static> {
     }
 }
 
-/// A guid in its usual form: 32 hexadecimal digits with hyphens, brackets or neither.
+/// A guid in its usual form, from 32 hexadecimal digits with hyphens and brackets anywhere or nowhere.
 pub(crate) fn parse_guid(text: &str) -> Option<String> {
     let text = text.trim();
     let text = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
-    let hyphens: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
-    if !(hyphens.is_empty() || hyphens == [8, 13, 18, 23]) {
-        return None;
-    }
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;

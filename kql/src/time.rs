@@ -311,9 +311,12 @@ fn take_date(text: &str) -> Option<(NaiveDate, &str)> {
         return Some((NaiveDate::from_ymd_opt(full_year(year), month, day)?, rest));
     }
     let (first, rest) = take_number(text, 2)?;
-    if let Some(rest) = rest.strip_prefix('/') {
-        let (day, rest) = take_number(rest, 2)?;
-        let (year, rest) = take_number(rest.strip_prefix('/')?, 4)?;
+    let separator = rest.chars().next().filter(|c| matches!(c, '/' | '-'));
+    if let Some(separator) = separator
+        && rest[1..].starts_with(|c: char| c.is_ascii_digit())
+    {
+        let (day, rest) = take_number(&rest[1..], 2)?;
+        let (year, rest) = take_number(rest.strip_prefix(separator)?, 4)?;
         return Some((NaiveDate::from_ymd_opt(full_year(year), first, day)?, rest));
     }
     let (month, rest) = take_month(rest.trim_start_matches([' ', '-']))?;
@@ -352,4 +355,9 @@ fn full_year(year: u32) -> i32 {
         50..=99 => year + 1900,
         _ => year,
     }
+}
+
+/// Whether a text is a datetime as dynamics hold it.
+pub(crate) fn is_iso(text: &str) -> bool {
+    text.len() >= 19 && text.as_bytes().get(10) == Some(&b'T') && parse_iso(text).is_some()
 }

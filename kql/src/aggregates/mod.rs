@@ -6,7 +6,9 @@ mod collect;
 mod distinct;
 pub(crate) mod grouped;
 mod registry;
+mod shape;
 mod statistics;
 
 pub(crate) use best::{best, field_name};
 pub(crate) use registry::{Aggregate, Aggregated, Arguments, Naming, lookup, names, no_arguments, registry};
+pub(crate) use shape::{Keys, Series};

@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt};
 use super::collect::{AnyOf, Bag, List, Set};
 use super::distinct::Distinct;
 use super::grouped;
+use super::shape::{Bits, Covariance, Schema};
 use super::statistics::{MeanTicks, Percentile, Percentiles, Spread};
 use crate::functions::{Signature, Typed};
 use crate::types::KqlType;
@@ -203,6 +204,14 @@ pub(crate) fn percentile(args: Arguments) -> Result<Aggregated, String> {
 pub(crate) fn percentiles(args: Arguments) -> Result<Aggregated, String> {
     let expr = grouped::call::<Percentiles>("percentiles_array", args.args, KqlType::Dynamic, args.filter);
     Ok(plain(expr, KqlType::Dynamic))
+}
+
+fn shape<S: grouped::State>(
+    name: &'static str,
+    args: Arguments,
+    kind: KqlType,
+) -> Result<Aggregated, String> {
+    Ok(plain(grouped::call::<S>(name, args.args, kind, args.filter), kind))
 }
 
 fn several(_: Arguments) -> Result<Aggregated, String> {
@@ -544,6 +553,70 @@ fn aggregates() -> Vec<Aggregate> {
             ("percentilesw_array(x, x, 50, 100)", "[4,5]"),
             Several,
             percentiles,
+        ),
+        aggregate(
+            "buildschema",
+            "(value: dynamic) -> dynamic",
+            "The types of what dynamics hold.",
+            ("buildschema(bag_pack('a', x))", "{\"a\":\"long\"}"),
+            Prefix("schema"),
+            |args| shape::<Schema>("buildschema", args, KqlType::Dynamic),
+        ),
+        aggregate(
+            "binary_all_and",
+            "(value: long) -> long",
+            "The bits that are set in all values.",
+            ("binary_all_and(x)", "0"),
+            Argument,
+            |args| shape::<Bits<'&'>>("binary_all_and", args, KqlType::Long),
+        ),
+        aggregate(
+            "binary_all_or",
+            "(value: long) -> long",
+            "The bits that are set in any value.",
+            ("binary_all_or(x)", "7"),
+            Argument,
+            |args| shape::<Bits<'|'>>("binary_all_or", args, KqlType::Long),
+        ),
+        aggregate(
+            "binary_all_xor",
+            "(value: long) -> long",
+            "The bits that are set in an odd number of values.",
+            ("binary_all_xor(x)", "1"),
+            Argument,
+            |args| shape::<Bits<'^'>>("binary_all_xor", args, KqlType::Long),
+        ),
+        aggregate(
+            "covariance",
+            "(left: real, right: real) -> real",
+            "How two values of a sample go together.",
+            ("covariance(x, 2 * x)", "5"),
+            Prefix("covariance"),
+            |args| shape::<Covariance<false>>("covariance", args, KqlType::Real),
+        ),
+        aggregate(
+            "covarianceif",
+            "(left: real, right: real, predicate: bool) -> real",
+            "`covariance` of the rows that pass the predicate.",
+            ("covarianceif(x, 2 * x, x < 3)", "1"),
+            Prefix("covarianceif"),
+            |args| shape::<Covariance<false>>("covariance", args, KqlType::Real),
+        ),
+        aggregate(
+            "covariancep",
+            "(left: real, right: real) -> real",
+            "How two values of a whole population go together.",
+            ("covariancep(x, 2 * x)", "4"),
+            Prefix("covariancep"),
+            |args| shape::<Covariance<true>>("covariancep", args, KqlType::Real),
+        ),
+        aggregate(
+            "covariancepif",
+            "(left: real, right: real, predicate: bool) -> real",
+            "`covariancep` of the rows that pass the predicate.",
+            ("covariancepif(x, 2 * x, x < 3)", "0.5"),
+            Prefix("covariancepif"),
+            |args| shape::<Covariance<true>>("covariancep", args, KqlType::Real),
         ),
     ]
 }

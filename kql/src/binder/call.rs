@@ -314,7 +314,13 @@ impl<'a> Binder<'a> {
                 format!("`{}` takes {} arguments", name.text, lambda.params.len()),
             );
         }
-        self.in_scope(inner, |binder| binder.body(&lambda.body, name.span))
+        let mut value = self.in_scope(inner, |binder| binder.body(&lambda.body, name.span))?;
+        if let Any::Table(relation) = &mut value
+            && lambda.view
+        {
+            relation.source = Some(name.text.clone());
+        }
+        Ok(value)
     }
 
     fn argument(

@@ -1,9 +1,10 @@
 //! `mv-expand`, `mv-apply`, `top-nested`: rows out of one row, and back.
 
-use datafusion::common::{Column as PlanColumn, UnnestOptions};
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder};
+use datafusion::common::{Column as PlanColumn, JoinType, UnnestOptions};
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, SortExpr};
 
 use super::operator::setting;
+use super::summarize::Names;
 use super::types::cast;
 use super::{Binder, Binding, Col, Context, Relation, fault};
 use crate::ast::{ExpandColumn, Expr, NestedLevel, Operator, Setting};
@@ -65,12 +66,12 @@ impl<'a> Binder<'a> {
             .build()?;
         let mut expanded = Relation { plan, ..relation };
         let mut values = Vec::new();
-        if let (Some(name), Some(column)) = (index_name, index_column) {
-            values.push((name, Typed::new(PlanExpr::Column(column), KqlType::Long)));
-        }
         for ((name, _, to), column) in items.into_iter().zip(lists) {
             let element = Typed::new(PlanExpr::Column(column), KqlType::Dynamic);
             values.push((name, cast(element, to)));
+        }
+        if let (Some(name), Some(column)) = (index_name, index_column) {
+            values.push((name, Typed::new(PlanExpr::Column(column), KqlType::Long)));
         }
         expanded = self.with_columns(&expanded, values)?;
         Ok(expanded)
@@ -87,9 +88,14 @@ impl<'a> Binder<'a> {
     ) -> Binding<Relation> {
         let outer_parts = relation.parts.clone();
         let outer_outer = relation.outer.clone();
-        let outer_order = relation.order.clone();
         let outer_columns = relation.columns.clone();
-        let hidden = relation.hidden.clone();
+        let replaced: Vec<String> = columns
+            .iter()
+            .filter_map(|column| match &column.name {
+                Some(name) => Some(name.text.clone()),
+                None => self.auto_name(&column.value),
+            })
+            .collect();
         let id = self.fresh("row");
         let mut exprs: Vec<PlanExpr> =
             relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
@@ -106,11 +112,10 @@ impl<'a> Binder<'a> {
         let carried: Vec<Col> = result.outer.split_off(before);
         result.parts = outer_parts;
         result.outer = outer_outer;
-        result.order = if result.order.is_empty() { Vec::new() } else { outer_order };
-        result.order.clear();
-        // First the outer row as it was, then what the pipe made, which wins where names meet.
+        result.order = Vec::new();
+        // The outer row without what was expanded in place, then what the pipe made.
         let mut values: Vec<(String, Typed)> = Vec::new();
-        for col in &carried {
+        for col in carried.iter().filter(|col| !replaced.contains(&col.name)) {
             let own = result.columns.iter().find(|own| own.name == col.name);
             values.push((col.name.clone(), own.unwrap_or(col).typed()));
         }
@@ -119,12 +124,66 @@ impl<'a> Binder<'a> {
                 values.push((col.name.clone(), col.typed()));
             }
         }
-        let _ = hidden;
         self.project(&Relation { hidden: Vec::new(), ..result }, values, Vec::new())
     }
 
     pub(super) fn top_nested(&mut self, relation: Relation, levels: &'a [NestedLevel]) -> Binding<Relation> {
-        let Some(level) = levels.first() else { return Ok(relation) };
-        fault(level.of.value.span, "`top-nested` is not supported yet")
+        let mut keys: Vec<(String, Typed)> = Vec::new();
+        // The levels so far: their keys and aggregates.
+        let mut above: Option<Relation> = None;
+        let mut names = Names::default();
+        for level in levels {
+            if let Some(others) = &level.others {
+                return fault(others.span, "`with others` is not supported");
+            }
+            let key = self.scalar(&level.of.value, &mut Context::row(&relation))?;
+            let key_name = self.column_name(&level.of, &mut names);
+            let mut context = Context { aggregates: Some(Vec::new()), ..Context::row(&relation) };
+            let value = self.scalar(&level.by.value, &mut context)?;
+            let value_name = match level.by.names.first() {
+                Some(name) => name.text.clone(),
+                None => format!("aggregated_{key_name}"),
+            };
+            names.taken.insert(value_name.clone());
+            keys.push((key_name, key));
+            let pending = context.aggregates.take().unwrap_or_default();
+            let mut grouped = self.group(&relation, keys.clone(), pending, vec![(value_name, value)])?;
+            if let Some(count) = &level.count {
+                let count = self.constant_count(count)?;
+                let outer_parts = grouped.parts.clone();
+                let (last, before) = (grouped.columns.len() - 1, grouped.columns.len() - 2);
+                let by = PlanExpr::Column(grouped.columns[last].column.clone());
+                grouped.order = vec![SortExpr::new(by, level.ascending, false)];
+                grouped.parts.extend(grouped.columns[..before].iter().map(|col| col.column.clone()));
+                let (numbered, number) = self.number_rows(grouped)?;
+                let most = Typed::literal(count.into(), KqlType::Long).expr;
+                let plan =
+                    LogicalPlanBuilder::from(numbered.plan.clone()).filter(number.lt_eq(most))?.build()?;
+                grouped = Relation { plan, order: Vec::new(), parts: outer_parts, ..numbered };
+            }
+            above = Some(match above {
+                None => grouped,
+                Some(above) => self.below(above, grouped)?,
+            });
+        }
+        Ok(above.unwrap_or(relation))
+    }
+
+    /// The rows of a level under those of the levels above that have the same keys.
+    fn below(&mut self, above: Relation, level: Relation) -> Binding<Relation> {
+        let depth = level.columns.len() - 2;
+        let of_level: Vec<PlanExpr> =
+            level.columns[..depth].iter().map(|col| PlanExpr::Column(col.column.clone())).collect();
+        let of_above: Vec<PlanExpr> = level.columns[..depth]
+            .iter()
+            .filter_map(|col| above.find(&col.name).map(|own| PlanExpr::Column(own.column.clone())))
+            .collect();
+        let plan = LogicalPlanBuilder::from(above.plan.clone())
+            .join_with_expr_keys(level.plan.clone(), JoinType::Inner, (of_above, of_level), None)?
+            .build()?;
+        let mut columns: Vec<(String, Typed)> =
+            above.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
+        columns.extend(level.columns[depth..].iter().map(|col| (col.name.clone(), col.typed())));
+        self.project(&Relation { plan, ..above }, columns, Vec::new())
     }
 }

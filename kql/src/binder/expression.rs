@@ -6,7 +6,7 @@ use datafusion::logical_expr::{
     Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator, in_subquery, not_in_subquery,
 };
 
-use super::types::{arithmetic, bool_literal, cast, common, compare};
+use super::types::{arithmetic, bool_literal, cast, comparable, compare};
 use super::{Any, Binder, Binding, Context, Relation, fault};
 use crate::ast::{BinaryOp, Expr, ExprKind, InOp, Literal, Span, TextOp, UnaryOp};
 use crate::diagnostics::Diagnostic;
@@ -206,7 +206,7 @@ impl<'a> Binder<'a> {
             return fault(span, "this table has no columns");
         };
         if let (InOp::In { ignoring_case, negated }, true) = (op, filter) {
-            let Some(kind) = common(value.kind, first.kind) else {
+            let Some(kind) = comparable(value.kind, first.kind) else {
                 return fault(
                     span,
                     format!("a {} cannot be looked for among values of type {}", value.kind, first.kind),
@@ -298,11 +298,10 @@ pub(super) fn literal_value(literal: &Literal, span: Span) -> Binding<Typed> {
     })
 }
 
-/// A condition; numbers count as true unless they are zero.
+/// A condition.
 pub(super) fn truth(typed: Typed, span: Span) -> Binding<Typed> {
     match typed.kind {
         KqlType::Bool => Ok(typed),
-        KqlType::Int | KqlType::Long | KqlType::Dynamic => Ok(cast(typed, KqlType::Bool)),
         kind => fault(span, format!("a condition is needed here, not a {kind}")),
     }
 }
@@ -319,6 +318,7 @@ fn unary(op: UnaryOp, operand: Typed, span: Span) -> Binding<Typed> {
     if op == UnaryOp::Plus {
         return Ok(operand);
     }
+    let operand = if operand.kind == KqlType::Int { cast(operand, KqlType::Long) } else { operand };
     let kind = operand.kind;
     Ok(Kernel::call("negate", vec![operand], kind, |row| match row.get(0) {
         Value::Int(value) => value.checked_neg().map_or(Value::Null, Value::Int),
@@ -388,7 +388,7 @@ pub(super) fn text_test(
 ) -> Binding<Typed> {
     let text = |typed: Typed| match typed.kind {
         KqlType::String => Ok(typed),
-        KqlType::Dynamic | KqlType::Guid => Ok(cast(typed, KqlType::String)),
+        KqlType::Dynamic => Ok(cast(typed, KqlType::String)),
         kind => fault(span, format!("this operator compares strings; `tostring()` makes one of a {kind}")),
     };
     let (left, right) = (text(left)?, text(right)?);
@@ -467,7 +467,7 @@ fn in_values(op: InOp, value: Typed, items: Vec<Typed>, span: Span) -> Binding<P
             };
             let mut kind = value.kind;
             for item in &flat {
-                kind = match common(kind, item.kind) {
+                kind = match comparable(kind, item.kind) {
                     Some(kind) => kind,
                     None => {
                         return fault(

@@ -288,9 +288,7 @@ impl<'a> Binder<'a> {
                 ExprKind::Star => relations.extend(self.wildcard_tables("*", table.span)?),
                 _ => match self.table(table, &mut Context::default()) {
                     Ok(mut relation) => {
-                        if relation.source.is_none() || !matches!(table.kind, ExprKind::Name(_)) {
-                            relation.source = Some(format!("union_arg{index}"));
-                        }
+                        relation.source = relation.source.or_else(|| Some(format!("union_arg{index}")));
                         relations.push(relation);
                     }
                     // What a fuzzy union cannot find it leaves out.

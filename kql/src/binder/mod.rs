@@ -6,7 +6,9 @@ mod expression;
 mod join;
 mod operator;
 mod parse;
+mod plugin;
 mod relation;
+mod series;
 mod source;
 mod summarize;
 mod types;
@@ -23,7 +25,8 @@ pub(crate) use relation::{Col, Relation};
 pub(crate) use types::{cast, common, text_literal};
 
 use crate::ast::{
-    Body, Expr, ExprKind, Lambda, Name, Operator, Parameter, PatternCase, Query, Span, Statement,
+    Argument, Body, Expr, ExprKind, Lambda, Name, Operator, OperatorKind, Parameter, PatternCase, Query,
+    Span, Statement,
 };
 use crate::catalog::Table;
 use crate::diagnostics::Diagnostic;
@@ -330,8 +333,21 @@ impl<'a> Binder<'a> {
             ExprKind::Member(base, name) if self.is_database(base) => {
                 Ok(Any::Table(self.catalog_table(&name.text, name.span)?))
             }
+            ExprKind::Member(base, path) => match self.pattern_of(base) {
+                Some((name, pattern, args)) => self.pattern_call(name, &pattern, args, Some(&path.text)),
+                None => Ok(Any::Scalar(self.expression(expr, context)?)),
+            },
             ExprKind::Lambda(_) => fault(expr.span, "a function can only be defined by `let`"),
             _ => Ok(Any::Scalar(self.expression(expr, context)?)),
+        }
+    }
+
+    /// The pattern that a call names, with its arguments.
+    fn pattern_of(&self, expr: &'a Expr) -> Option<(&'a Name, Rc<Pattern<'a>>, &'a [Argument])> {
+        let ExprKind::Call(name, args) = &expr.kind else { return None };
+        match lookup(&self.scope, &name.text) {
+            Some(Definition::Pattern(pattern)) => Some((name, Rc::clone(pattern), args)),
+            _ => None,
         }
     }
 
@@ -349,7 +365,10 @@ impl<'a> Binder<'a> {
     pub(crate) fn pipe(&mut self, mut relation: Relation, operators: &'a [Operator]) -> Binding<Relation> {
         for operator in operators {
             self.count_work(operator.span)?;
+            let named = matches!(operator.kind, OperatorKind::As(_) | OperatorKind::Search { .. });
             relation = self.operator(relation, operator)?;
+            // What an operator made is no longer the table it came from.
+            relation.source = relation.source.filter(|_| named);
         }
         Ok(relation)
     }

@@ -6,6 +6,7 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, SortExpr};
 
 use super::expression::{fold, truth};
 use super::source::matches_wildcard;
+use super::summarize::Names;
 use super::types::cast;
 use super::{Any, Binder, Binding, Col, Context, Definition, Relation, Stop, fault, with};
 use crate::ast::{
@@ -14,6 +15,7 @@ use crate::ast::{
 use crate::diagnostics::Diagnostic;
 use crate::engine::RenderHint;
 use crate::functions::Typed;
+use crate::json::Step;
 use crate::types::KqlType;
 use crate::value::{Builder, Value};
 
@@ -102,7 +104,12 @@ impl<'a> Binder<'a> {
                 let mut context = Context::row(&relation);
                 let condition = self.search_condition(predicate, &mut context)?;
                 let plan = LogicalPlanBuilder::from(relation.plan.clone()).filter(condition)?.build()?;
-                Ok(Relation { plan, ..relation })
+                let source = relation.source.clone().unwrap_or_default();
+                let source = Typed::literal(Value::from(source), KqlType::String);
+                let found = Relation { plan, ..relation };
+                let columns = found.columns.iter().map(|col| (col.name.clone(), col.typed()));
+                let columns = std::iter::once(("$table".to_owned(), source)).chain(columns).collect();
+                self.project(&found, columns, found.hidden.clone())
             }
             OperatorKind::Partition { by, body, .. } => self.partition(relation, by, body),
             OperatorKind::Fork(branches) => match branches.first() {
@@ -117,9 +124,18 @@ impl<'a> Binder<'a> {
                     "`facet` gives several tables; add `with (…)`",
                 ),
             },
-            OperatorKind::MakeSeries { .. } => fault(span, "`make-series` is not supported yet"),
-            OperatorKind::Evaluate { name, .. } => {
-                fault(name.span, format!("the plugin `{}` is not supported", name.text))
+            OperatorKind::MakeSeries { aggregates, axis, from, to, step, inclusive, by, .. } => {
+                let span_of = super::series::Axis {
+                    axis,
+                    from: from.as_ref(),
+                    to: to.as_ref(),
+                    step,
+                    inclusive: *inclusive,
+                };
+                self.make_series(relation, aggregates, &span_of, by)
+            }
+            OperatorKind::Evaluate { name, args, schema, .. } => {
+                self.evaluate(relation, name, args, schema.as_deref())
             }
             OperatorKind::Scan(_) => fault(span, "`scan` is not supported yet"),
             OperatorKind::Find { .. }
@@ -148,38 +164,58 @@ impl<'a> Binder<'a> {
         &mut self,
         relation: &Relation,
         columns: &'a [Named],
-        mut place: impl FnMut(&Self, &'a Named, usize) -> String,
+        mut place: impl FnMut(&Self, &'a Named) -> String,
     ) -> Binding<(Relation, Vec<(String, Typed)>)> {
         let mut context = Context { windows: Some(Vec::new()), ..Context::row(relation) };
         let mut values = Vec::new();
-        for (index, column) in columns.iter().enumerate() {
+        for column in columns {
             let typed = self.scalar(&column.value, &mut context)?;
+            if let Some(parts) = self.tuple_parts(&column.value) {
+                // A function with several results gives a column for each; those not named have names of their own.
+                for (position, (name, kind)) in parts.into_iter().enumerate() {
+                    let at = i64::try_from(position).unwrap_or(i64::MAX);
+                    let element = cast(crate::functions::dynamic_path(typed.clone(), Step::Index(at)), kind);
+                    let name = column.names.get(position).map_or(name, |name| name.text.clone());
+                    values.push((name, element));
+                }
+                continue;
+            }
             if column.names.len() > 1 {
                 for (position, name) in column.names.iter().enumerate() {
                     let at = i64::try_from(position).unwrap_or(i64::MAX);
-                    let element = crate::functions::tuple_element(typed.clone(), at, &column.value);
+                    let element = crate::functions::tuple_element(typed.clone(), at);
                     values.push((name.text.clone(), element));
                 }
                 continue;
             }
-            values.push((place(self, column, index), typed));
+            values.push((place(self, column), typed));
         }
         let pending = context.windows.take().unwrap_or_default();
         let relation = self.apply_windows(relation.clone(), pending)?;
         Ok((relation, values))
     }
 
+    /// The columns of a call with several results: their names, and their types.
+    pub(super) fn tuple_parts(&self, expr: &Expr) -> Option<Vec<(String, KqlType)>> {
+        let ExprKind::Call(name, args) = &expr.kind else { return None };
+        let parts = crate::functions::tuple_of(&name.text)?;
+        let base = args.first().and_then(|arg| self.auto_name(&arg.value)).unwrap_or_default();
+        let name = |part: &str| format!("{}_{base}_{part}", name.text);
+        Some(parts.iter().map(|(part, kind)| (name(part), *kind)).collect())
+    }
+
     fn extend(&mut self, relation: Relation, columns: &'a [Named]) -> Binding<Relation> {
-        let existing: HashSet<String> = relation.names().map(str::to_owned).collect();
-        let mut taken = existing.clone();
-        let (relation, values) = self.named_values(&relation, columns, |binder, named, _| {
-            let name = match named.names.first() {
+        let mut names = Names { taken: relation.names().map(str::to_owned).collect(), ..Names::default() };
+        let (relation, values) = self.named_values(&relation, columns, |binder, named| {
+            match named.names.first() {
                 Some(name) => name.text.clone(),
-                // `extend tostring(X)` makes a new column beside X.
-                None => binder.column_name(named, &taken),
-            };
-            taken.insert(name.clone());
-            name
+                // `extend tostring(X)` puts the string in X's place.
+                None => binder.auto_name(&named.value).unwrap_or_else(|| {
+                    let name = names.unnamed();
+                    names.taken.insert(name.clone());
+                    name
+                }),
+            }
         })?;
         self.with_columns(&relation, values)
     }
@@ -202,17 +238,15 @@ impl<'a> Binder<'a> {
     }
 
     fn project_operator(&mut self, relation: Relation, columns: &'a [Named]) -> Binding<Relation> {
-        let mut taken: HashSet<String> =
-            columns.iter().filter_map(|column| column.names.first()).map(|name| name.text.clone()).collect();
-        let (relation, values) = self.named_values(&relation, columns, |binder, named, _| {
-            let name = binder.column_name(named, &taken);
-            taken.insert(name.clone());
-            name
-        })?;
+        let mut names = Names::default();
+        names.taken = columns.iter().flat_map(|column| &column.names).map(|name| name.text.clone()).collect();
+        let (relation, values) =
+            self.named_values(&relation, columns, |binder, named| binder.column_name(named, &mut names))?;
         let mut seen = HashSet::new();
-        for ((name, _), named) in values.iter().zip(columns) {
+        for (name, _) in &values {
             if !seen.insert(name.clone()) {
-                return fault(named.value.span, format!("there are two columns `{name}` here"));
+                let span = columns.first().map_or(Span::default(), |column| column.value.span);
+                return fault(span, format!("there are two columns `{name}` here"));
             }
         }
         self.project(&relation, values, Vec::new())
@@ -369,7 +403,9 @@ impl<'a> Binder<'a> {
         let mut computed: Vec<(String, PlanExpr)> = Vec::new();
         for key in keys {
             let typed = self.scalar(&key.value, &mut context)?;
-            let typed = if typed.kind == KqlType::Dynamic { cast(typed, KqlType::String) } else { typed };
+            if typed.kind == KqlType::Dynamic {
+                return fault(key.value.span, "a dynamic has no order; `tostring()` makes a string of it");
+            }
             let ascending = key.ascending.unwrap_or(false);
             // Kusto puts nulls first when ascending and last when descending.
             let nulls_first = key.nulls_first.unwrap_or(ascending);
@@ -409,7 +445,7 @@ impl<'a> Binder<'a> {
         let count = self.constant_count(count)?;
         let mut context = Context::row(&relation);
         let key = self.scalar(&of.value, &mut context)?;
-        let name = self.column_name(of, &HashSet::new());
+        let name = self.column_name(of, &mut Names::default());
         let (weight, weight_name) = match by {
             Some(by) => {
                 let name = format!("approximate_sum_{}", self.auto_name(by).unwrap_or_default());

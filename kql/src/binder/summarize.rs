@@ -11,7 +11,7 @@ use super::relation::free_name;
 use super::types::{cast, coerce, not_null_text};
 use super::{Binder, Binding, Context, Relation, fault};
 use crate::aggregates::{self, Aggregate, Arguments, Naming};
-use crate::ast::{Argument, Expr, ExprKind, Name, Named};
+use crate::ast::{Argument, Expr, ExprKind, Name, Named, Span};
 use crate::functions::Typed;
 use crate::types::KqlType;
 use crate::value::Value;
@@ -26,14 +26,13 @@ impl<'a> Binder<'a> {
         aggregates: &'a [Named],
         by: &'a [Named],
     ) -> Binding<Relation> {
-        let mut taken = HashSet::new();
+        let mut names = Names::default();
         let mut keys: Vec<(String, Typed)> = Vec::new();
         let mut windows = Context { windows: Some(Vec::new()), ..Context::row(&relation) };
         for key in by {
             let typed = self.scalar(&key.value, &mut windows)?;
-            let name = self.column_name(key, &taken);
-            taken.insert(name.clone());
-            keys.push((name, typed));
+            let typed = groupable(typed, key.value.span)?;
+            keys.push((self.column_name(key, &mut names), typed));
         }
         let pending = windows.windows.take().unwrap_or_default();
         let mut relation = self.apply_windows(relation.clone(), pending)?;
@@ -45,8 +44,11 @@ impl<'a> Binder<'a> {
         for aggregate in aggregates {
             let group_names: HashSet<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
             for (name, typed) in self.aggregate(aggregate, &relation, &group_names, &mut context)? {
-                let name = free_name(&name, &taken);
-                taken.insert(name.clone());
+                let name = match name {
+                    Some(name) => free_name(&name, &names.taken),
+                    None => names.unnamed(),
+                };
+                names.taken.insert(name.clone());
                 outputs.push((name, typed));
             }
         }
@@ -104,7 +106,7 @@ impl<'a> Binder<'a> {
         relation: &Relation,
         groups: &HashSet<&str>,
         context: &mut Context<'_>,
-    ) -> Binding<Outputs> {
+    ) -> Binding<Vec<(Option<String>, Typed)>> {
         if let ExprKind::Call(name, args) = &named.value.kind
             && super::lookup(&self.scope, &name.text).is_none()
         {
@@ -130,7 +132,7 @@ impl<'a> Binder<'a> {
                 for (output, name) in outputs.iter_mut().zip(&named.names) {
                     output.0 = name.text.clone();
                 }
-                return Ok(outputs);
+                return Ok(outputs.into_iter().map(|(name, typed)| (Some(name), typed)).collect());
             }
         }
         let before = context.aggregates.as_ref().map_or(0, Vec::len);
@@ -142,8 +144,8 @@ impl<'a> Binder<'a> {
             );
         }
         let name = match named.names.first() {
-            Some(name) => name.text.clone(),
-            None => self.auto_name(&named.value).unwrap_or_else(|| "Column1".to_owned()),
+            Some(name) => Some(name.text.clone()),
+            None => self.auto_name(&named.value),
         };
         Ok(vec![(name, typed)])
     }
@@ -370,8 +372,7 @@ impl<'a> Binder<'a> {
             };
             let typed = self.push(percentile.build, arguments, name, context)?;
             let number = crate::format::real_text(number).replace('.', "_");
-            let prefix = if weighted { "percentilew" } else { "percentile" };
-            outputs.push((format!("{prefix}_{base}_{number}"), typed));
+            outputs.push((format!("percentile_{base}_{number}"), typed));
         }
         Ok(outputs)
     }
@@ -409,7 +410,7 @@ impl<'a> Binder<'a> {
         };
         let arguments = Arguments { args: values, filter: None, rank: None };
         let typed = self.push(aggregate.build, arguments, name, context)?;
-        Ok(vec![(format!("{}_{base}", if weighted { "percentilesw" } else { "percentiles" }), typed)])
+        Ok(vec![(format!("percentiles_{base}"), typed)])
     }
 
     pub(super) fn distinct(&mut self, relation: Relation, columns: &'a [Named]) -> Binding<Relation> {
@@ -419,30 +420,27 @@ impl<'a> Binder<'a> {
             let keys = relation.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
             return self.group(&relation, keys, Vec::new(), Vec::new());
         }
-        let mut taken = HashSet::new();
+        let mut names = Names::default();
         let mut keys = Vec::new();
         let mut context = Context::row(&relation);
         for column in columns {
-            let typed = self.scalar(&column.value, &mut context)?;
-            let name = self.column_name(column, &taken);
-            taken.insert(name.clone());
-            keys.push((name, typed));
+            let typed = groupable(self.scalar(&column.value, &mut context)?, column.value.span)?;
+            keys.push((self.column_name(column, &mut names), typed));
         }
         self.group(&relation, keys, Vec::new(), Vec::new())
     }
 
     /// The name that a column gets: the one written, one made from the expression, or `Column1` and on.
-    pub(super) fn column_name(&self, named: &Named, taken: &HashSet<String>) -> String {
-        match named.names.first() {
+    pub(super) fn column_name(&self, named: &Named, names: &mut Names) -> String {
+        let name = match named.names.first() {
             Some(name) => name.text.clone(),
             None => match self.auto_name(&named.value) {
-                Some(name) => free_name(&name, taken),
-                None => (1..)
-                    .map(|number| format!("Column{number}"))
-                    .find(|name| !taken.contains(name))
-                    .unwrap_or_default(),
+                Some(name) => free_name(&name, &names.taken),
+                None => names.unnamed(),
             },
-        }
+        };
+        names.taken.insert(name.clone());
+        name
     }
 
     /// The name that an expression has by itself.
@@ -460,7 +458,7 @@ impl<'a> Binder<'a> {
                 ExprKind::Literal(crate::ast::Literal::Long(Some(at))) => {
                     Some(format!("{}_{at}", self.auto_name(base)?))
                 }
-                _ => None,
+                _ => Some(format!("{}_", self.auto_name(base)?)),
             },
             ExprKind::Call(name, args) => self.call_name(&name.text, args),
             _ => None,
@@ -490,8 +488,31 @@ impl<'a> Binder<'a> {
     }
 }
 
+/// The names that the columns of one operator have got so far.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) taken: HashSet<String>,
+    pub(super) unnamed: usize,
+}
+
+impl Names {
+    /// The name of the next column that has none.
+    pub(super) fn unnamed(&mut self) -> String {
+        self.unnamed += 1;
+        free_name(&format!("Column{}", self.unnamed), &self.taken)
+    }
+}
+
 /// The hidden column that holds a row's place in the order.
 pub(super) const RANK: &str = "$rank";
+
+/// A key to group by, which a dynamic cannot be: it has no one form.
+fn groupable(typed: Typed, span: Span) -> Binding<Typed> {
+    if typed.kind == KqlType::Dynamic {
+        return fault(span, "a dynamic cannot be grouped by; `tostring()` makes a string of it");
+    }
+    Ok(typed)
+}
 
 fn wants_order(expr: &Expr) -> bool {
     match &expr.kind {

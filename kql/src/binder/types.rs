@@ -127,6 +127,17 @@ pub(crate) fn common(left: KqlType, right: KqlType) -> Option<KqlType> {
     })
 }
 
+/// The type in which two values are tested for being equal: a string meets any other type as a string.
+pub(crate) fn comparable(left: KqlType, right: KqlType) -> Option<KqlType> {
+    use KqlType::{Datetime, Int, Long, String, Timespan};
+    common(left, right).or(match (left, right) {
+        (String, _) | (_, String) => Some(String),
+        (Datetime, Int | Long) | (Int | Long, Datetime) => Some(Datetime),
+        (Timespan, Int | Long) | (Int | Long, Timespan) => Some(Timespan),
+        _ => None,
+    })
+}
+
 /// Whether an expression can be null, as far as is plain to see.
 fn nullable(typed: &Typed) -> bool {
     match &typed.expr {
@@ -139,7 +150,9 @@ fn nullable(typed: &Typed) -> bool {
 /// the scan; elsewhere they follow KQL to the letter: null equals nothing and is unequal to every value, but of two
 /// nulls neither is known.
 pub(crate) fn compare(span: Span, op: Operator, left: Typed, right: Typed, filter: bool) -> Binding<Typed> {
-    let Some(kind) = common(left.kind, right.kind) else {
+    let equality = matches!(op, Operator::Eq | Operator::NotEq);
+    let met = if equality { comparable(left.kind, right.kind) } else { common(left.kind, right.kind) };
+    let Some(kind) = met.filter(|kind| equality || !matches!(kind, KqlType::String | KqlType::Guid)) else {
         return fault(span, format!("a {} cannot be compared with a {}", left.kind, right.kind));
     };
     let (left, right) = (cast(left, kind), cast(right, kind));
@@ -173,20 +186,15 @@ fn unless_both_null(left: &Typed, right: &Typed, otherwise: Expr) -> Expr {
 
 /// Arithmetic, by KQL's table of types.
 pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) -> Binding<Typed> {
-    use KqlType::{Bool, Datetime, Decimal, Dynamic, Int, Long, Real, Timespan};
+    use KqlType::{Datetime, Decimal, Dynamic, Int, Long, Real, Timespan};
     let (mut left, mut right) = (left, right);
     // A dynamic takes the other side's type; two of them meet as reals.
     match (left.kind, right.kind) {
-        (Dynamic, Dynamic) => {
-            left = cast(left, Real);
-            right = cast(right, Real);
-        }
-        (Dynamic, Int | Long) => left = cast(left, Real),
-        (Int | Long, Dynamic) => right = cast(right, Real),
+        (Dynamic, Dynamic) => return Ok(dynamic_arithmetic(op, left, right)),
+        (Dynamic, Int) => left = cast(left, Long),
+        (Int, Dynamic) => right = cast(right, Long),
         (Dynamic, other) => left = cast(left, other),
         (other, Dynamic) => right = cast(right, other),
-        (Bool, other) if other.is_numeric() => left = cast(left, Long),
-        (other, Bool) if other.is_numeric() => right = cast(right, Long),
         _ => {}
     }
     let plain =
@@ -194,8 +202,8 @@ pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) ->
     match (left.kind, op, right.kind) {
         (left_kind, _, right_kind) if left_kind.is_numeric() && right_kind.is_numeric() => {
             let kind = match common(left_kind, right_kind) {
-                Some(kind) => kind,
-                None => Int,
+                Some(kind) if kind != Int => kind,
+                _ => Long,
             };
             let (left, right) = (cast(left, kind), cast(right, kind));
             match (op, kind) {
@@ -248,6 +256,39 @@ pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) ->
         (left_kind, _, right_kind) => {
             fault(span, format!("`{op}` is not defined for a {left_kind} and a {right_kind}"))
         }
+    }
+}
+
+/// Two dynamics meet as the numbers they hold.
+fn dynamic_arithmetic(op: Operator, left: Typed, right: Typed) -> Typed {
+    let (name, eval): (&'static str, crate::functions::Eval) = match op {
+        Operator::Plus => ("add_dynamic", |row| dynamics(row, i64::checked_add, |left, right| left + right)),
+        Operator::Minus => {
+            ("subtract_dynamic", |row| dynamics(row, i64::checked_sub, |left, right| left - right))
+        }
+        Operator::Multiply => {
+            ("multiply_dynamic", |row| dynamics(row, i64::checked_mul, |left, right| left * right))
+        }
+        Operator::Divide => {
+            ("divide_dynamic", |row| dynamics(row, i64::checked_div, |left, right| left / right))
+        }
+        _ => ("modulo_dynamic", |row| dynamics(row, i64::checked_rem_euclid, |left, right| left % right)),
+    };
+    Kernel::call(name, vec![left, right], KqlType::Dynamic, eval)
+}
+
+fn dynamics(
+    row: &crate::functions::Row<'_>,
+    whole: fn(i64, i64) -> Option<i64>,
+    real: fn(f64, f64) -> f64,
+) -> Value<'static> {
+    let (left, right) = (row.json(0), row.json(1));
+    match (left.as_i64(), right.as_i64(), left.as_f64(), right.as_f64()) {
+        (Some(left), Some(right), ..) => {
+            whole(left, right).map_or(Value::Null, |value| Value::json(&value.into()))
+        }
+        (_, _, Some(left), Some(right)) => Value::json(&crate::value::real_json(real(left, right))),
+        _ => Value::Null,
     }
 }
 

@@ -307,14 +307,14 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "array_sort_asc",
-            "(array: dynamic, more: any, ...) -> dynamic",
+            "(array: dynamic, [more: any], ...) -> dynamic",
             "The elements from the least to the greatest; further arrays are put in the same order.",
             ("array_sort_asc(dynamic([2, 1]))", "[1,2]"),
             |row| sort(row, false),
         ),
         eval(
             "array_sort_desc",
-            "(array: dynamic, more: any, ...) -> dynamic",
+            "(array: dynamic, [more: any], ...) -> dynamic",
             "The elements from the greatest to the least; further arrays are put in the same order.",
             ("array_sort_desc(dynamic([1, 2]))", "[2,1]"),
             |row| sort(row, true),
@@ -454,7 +454,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "jaccard_index",
-            "(left: dynamic, right: dynamic) -> real",
+            "(left: dynamic, right: dynamic) -> dynamic",
             "How alike two sets are: common elements by all elements.",
             ("jaccard_index(dynamic([1, 2]), dynamic([2, 3]))", "0.3333333333333333"),
             |row| {
@@ -464,11 +464,11 @@ pub(super) fn functions() -> Vec<Function> {
                 match set(0).zip(set(1)) {
                     Some((left, right)) => {
                         let union = left.union(&right).count();
-                        Value::Real(if union == 0 {
+                        Value::json(&real_json(if union == 0 {
                             f64::NAN
                         } else {
                             left.intersection(&right).count() as f64 / union as f64
-                        })
+                        }))
                     }
                     None => Value::Null,
                 }

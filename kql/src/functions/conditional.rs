@@ -23,10 +23,7 @@ fn unify(values: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
 }
 
 fn meet(left: KqlType, right: KqlType) -> Result<KqlType, String> {
-    if left == KqlType::Dynamic || right == KqlType::Dynamic {
-        return Ok(KqlType::Dynamic);
-    }
-    common(left, right).ok_or_else(|| format!("a {left} and a {right} cannot be values of one column"))
+    Ok(common(left, right).unwrap_or(KqlType::Dynamic))
 }
 
 fn iff(mut args: Vec<Typed>) -> Result<Typed, String> {

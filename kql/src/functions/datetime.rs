@@ -473,7 +473,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "week_of_year",
-            "(time: datetime) -> long",
+            "(time: datetime) -> int",
             "The week by ISO 8601.",
             ("week_of_year(datetime(2026-01-02))", "1"),
             |row| row.long(0).and_then(|ticks| part_of("week", ticks)).into(),

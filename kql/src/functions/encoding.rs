@@ -3,9 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 
-use super::convert::string_of;
 use super::{Function, Row, eval};
 use crate::value::Value;
 
@@ -127,13 +125,6 @@ pub(super) fn functions() -> Vec<Function> {
                 let bytes = decoded(row.text(0)).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
                 bytes.and_then(|bytes| crate::format::parse_guid(&hex(&mixed_endian(bytes)))).into()
             },
-        ),
-        eval(
-            "hash_sha256",
-            "(value: any) -> string",
-            "The SHA-256 of a value's text.",
-            ("substring(hash_sha256('KQL'), 0, 8)", "?"),
-            |row| Value::from(hex(&Sha256::digest(string_of(&row.get(0), row.kind(0)).as_bytes()))),
         ),
         eval(
             "url_encode",

@@ -136,6 +136,7 @@ fn format_address(row: &Row<'_>, with_mask: bool) -> Option<String> {
     };
     let prefix =
         if row.len() > 1 { u32::try_from(row.long(1)?).ok().filter(|prefix| *prefix <= 32)? } else { own };
+    let prefix = prefix.min(own);
     let address = Ipv4Addr::from(address & mask4(prefix));
     Some(if with_mask { format!("{address}/{prefix}") } else { address.to_string() })
 }

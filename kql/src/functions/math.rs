@@ -130,22 +130,16 @@ pub(super) fn functions() -> Vec<Function> {
             "The value without its sign.",
             ("abs(-3)", "3"),
             |row| match row.get(0) {
-                Value::Int(value) => Value::Int(value.saturating_abs()),
+                Value::Int(value) => Value::Long(i64::from(value).abs()),
                 Value::Long(value) => value.checked_abs().into(),
                 Value::Real(value) => Value::Real(value.abs()),
                 Value::Decimal(value) => value.checked_abs().map_or(Value::Null, Value::Decimal),
                 _ => Value::Null,
             },
         ),
-        eval("sign", "(value: number) -> int", "-1, 0 or 1.", ("sign(-3)", "-1"), |row| match row.real(0) {
+        eval("sign", "(value: number) -> real", "-1, 0 or 1.", ("sign(-3)", "-1"), |row| match row.real(0) {
             None => Value::Null,
-            Some(value) => Value::Int(if value > 0.0 {
-                1
-            } else if value < 0.0 {
-                -1
-            } else {
-                0
-            }),
+            Some(value) => Value::Real(if value == 0.0 { 0.0 } else { value.signum() }),
         }),
         eval(
             "ceiling",
@@ -324,12 +318,15 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "tohex",
-            "(value: long, [length: long]) -> string",
+            "(value: any, [length: long]) -> string",
             "The value in hexadecimal digits.",
             ("tohex(255, 4)", "00ff"),
             |row| {
                 let width = usize::try_from(row.long(1).unwrap_or(0)).unwrap_or(0).min(64);
-                row.long(0).map(|value| format!("{value:0width$x}")).into()
+                match row.get(0) {
+                    Value::Int(value) => Value::from(format!("{value:0width$x}")),
+                    value => value.as_long().map(|value| format!("{value:0width$x}")).into(),
+                }
             },
         ),
     ]

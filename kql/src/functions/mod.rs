@@ -1,18 +1,22 @@
 //! Scalar functions: one registry, from which binding, documentation and completion are served.
 
 mod arrays;
+mod compress;
 mod conditional;
 mod conversion;
 pub(crate) mod convert;
 mod datetime;
+mod decompose;
 mod dynamic;
 mod encoding;
 mod expand;
+mod hash;
 mod ip;
 pub(crate) mod kernel;
 mod math;
 mod path;
 mod regex;
+mod series;
 mod special;
 mod string;
 pub(crate) mod text_match;
@@ -224,7 +228,11 @@ const SUBJECTS: &[Subject] = &[
     ("Dynamic values", dynamic::functions),
     ("Arrays and sets", arrays::functions),
     ("IP addresses", ip::functions),
-    ("Encoding and hashing", encoding::functions),
+    ("Series", series::functions),
+    ("Seasons and anomalies", decompose::functions),
+    ("Encoding", encoding::functions),
+    ("Compression and Punycode", compress::functions),
+    ("Hashing", hash::functions),
     ("Query context", special::functions),
 ];
 
@@ -331,4 +339,51 @@ pub(crate) fn named_by_argument(name: &str) -> bool {
         "totimespan",
     ];
     NAMES.binary_search(&name).is_ok()
+}
+
+/// The columns of a function with several results: what follows the argument's name in each column's, and its type.
+pub(crate) fn tuple_of(name: &str) -> Option<&'static [(&'static str, KqlType)]> {
+    use KqlType::{Dynamic, Long, Real};
+    Some(match name {
+        "series_stats" => &[
+            ("min", Real),
+            ("min_idx", Long),
+            ("max", Real),
+            ("max_idx", Long),
+            ("avg", Real),
+            ("stdev", Real),
+            ("variance", Real),
+        ],
+        "series_fit_line" => &[
+            ("rsquare", Real),
+            ("slope", Real),
+            ("variance", Real),
+            ("rvariance", Real),
+            ("interception", Real),
+            ("line_fit", Dynamic),
+        ],
+        "series_fit_2lines" => &[
+            ("rsquare", Real),
+            ("split_idx", Long),
+            ("variance", Real),
+            ("rvariance", Real),
+            ("line_fit", Dynamic),
+            ("right_rsquare", Real),
+            ("right_slope", Real),
+            ("right_interception", Real),
+            ("right_variance", Real),
+            ("right_rvariance", Real),
+            ("left_rsquare", Real),
+            ("left_slope", Real),
+            ("left_interception", Real),
+            ("left_variance", Real),
+            ("left_rvariance", Real),
+        ],
+        "series_decompose" | "series_decompose_forecast" => {
+            &[("baseline", Dynamic), ("seasonal", Dynamic), ("trend", Dynamic), ("residual", Dynamic)]
+        }
+        "series_decompose_anomalies" => &[("ad_flag", Dynamic), ("ad_score", Dynamic), ("baseline", Dynamic)],
+        "series_periods_detect" | "series_periods_validate" => &[("periods", Dynamic), ("scores", Dynamic)],
+        _ => return None,
+    })
 }

@@ -11,7 +11,6 @@ use datafusion::logical_expr::{
 use serde_json::Value as Json;
 
 use super::{Function, Kernel, Typed, special};
-use crate::ast::Expr;
 use crate::json::Step;
 use crate::types::KqlType;
 
@@ -40,8 +39,7 @@ fn text_of(value: &Json) -> String {
 }
 
 /// One element of what a function with several results gives, in the type that it has there.
-pub(crate) fn tuple_element(tuple: Typed, at: i64, call: &Expr) -> Typed {
-    let _ = call;
+pub(crate) fn tuple_element(tuple: Typed, at: i64) -> Typed {
     if tuple.kind != KqlType::Dynamic {
         return tuple;
     }

@@ -111,18 +111,33 @@ fn trim(row: &Row<'_>, start: bool, end: bool) -> Value<'static> {
     Value::from(text.to_owned())
 }
 
+/// Replaces several strings in one pass; a lookup whose replacement is no string stays as it is.
 fn replace_strings(row: &Row<'_>) -> Value<'static> {
     let lookups = row.array(1).unwrap_or_default();
     let replacements = row.array(2).unwrap_or_default();
-    let mut text = row.text(0).to_owned();
-    for (lookup, replacement) in lookups.iter().zip(&replacements) {
-        let lookup = lookup.as_str().map_or_else(|| lookup.to_string(), str::to_owned);
-        let replacement = replacement.as_str().map_or_else(|| replacement.to_string(), str::to_owned);
-        if !lookup.is_empty() {
-            text = text.replace(&lookup, &replacement);
+    let pairs: Vec<(&str, &str)> = lookups
+        .iter()
+        .zip(&replacements)
+        .filter_map(|(lookup, replacement)| {
+            let lookup = lookup.as_str().filter(|lookup| !lookup.is_empty())?;
+            Some((lookup, replacement.as_str().unwrap_or(lookup)))
+        })
+        .collect();
+    let mut out = String::new();
+    let mut rest = row.text(0);
+    while let Some(first) = rest.chars().next() {
+        match pairs.iter().find(|(lookup, _)| rest.starts_with(lookup)) {
+            Some((lookup, replacement)) => {
+                out.push_str(replacement);
+                rest = &rest[lookup.len()..];
+            }
+            None => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
         }
     }
-    Value::from(text)
+    Value::from(out)
 }
 
 /// The characters of a text at places given from the end of one string to those of another.
@@ -239,6 +254,8 @@ fn path_parts(path: &str) -> Json {
     };
     let (file, stream) = file.split_once(':').map_or((file, ""), |(file, stream)| (file, stream));
     let directory_path = format!("{root}{directory}");
+    // A share is part of the directory, not a root.
+    let root = if root.starts_with('\\') { String::new() } else { root };
     let directory_name = directory.rsplit(separator).next().unwrap_or("");
     let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
     bag.insert("Scheme".to_owned(), scheme.into());
@@ -283,10 +300,10 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "strcmp",
-            "(left: string, right: string) -> int",
+            "(left: any, right: any) -> long",
             "-1, 0 or 1, as the left one sorts before, with or after the right one.",
             ("strcmp('a', 'b')", "-1"),
-            |row| Value::Int(row.text(0).cmp(row.text(1)) as i32),
+            |row| Value::Long(text_of(row, 0).cmp(&text_of(row, 1)) as i64),
         ),
         eval(
             "strrep",

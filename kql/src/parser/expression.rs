@@ -242,7 +242,10 @@ impl Parser<'_> {
                 self.at = self.tokens.len() - 1;
                 return Err(self.literal_fault(span, "this path is too long"));
             }
-            if self.is(".") {
+            if self.is(".") && self.is_ahead(1, "[") {
+                // `a.[b]` is `a[b]`.
+                self.advance();
+            } else if self.is(".") {
                 self.advance();
                 let name = self.name("a property's name")?;
                 if self.is("(") {

@@ -241,6 +241,14 @@ fn literal_of(kind: KqlType, text: &str) -> Option<Literal> {
             number => number_text(number)?.parse().ok()?,
         })),
         KqlType::Decimal => Literal::Decimal(Some(number_text(text)?.to_owned())),
+        // `datetime(2026, 1, 2)` is taken as well.
+        KqlType::Datetime
+            if text.contains(',') && text.bytes().all(|b| b.is_ascii_digit() || b == b',' || b == b' ') =>
+        {
+            let joined =
+                text.split(',').map(|part| format!("{:0>2}", part.trim())).collect::<Vec<_>>().join("-");
+            Literal::Datetime(Some(time::parse_datetime(&joined)?))
+        }
         KqlType::Datetime => Literal::Datetime(Some(time::parse_datetime(text)?)),
         KqlType::Timespan => Literal::Timespan(Some(time::parse_timespan(text)?)),
         KqlType::Guid => Literal::Guid(Some(crate::format::parse_guid(text)?)),

@@ -12,27 +12,18 @@ use super::support::shared;
 const KNOWN: &[(&str, &str)] = &[
     ("aws__AWS_APIfromTor.yaml", "not done yet"),
     ("awshunt__AWS_STStoEC2.yaml", "not done yet"),
-    ("azact__Creating_Anomalous_Number_Of_Resources_detection.yaml", "not done yet"),
-    ("azact__TimeSeriesAnomaly_Mass_Cloud_Resource_Deletions.yaml", "not done yet"),
     ("azacthunt__AnomalousAzureOperationModel.yaml", "not done yet"),
     ("azacthunt__Anomalous_Listing_Of_Storage_Keys.yaml", "not done yet"),
     ("azacthunt__AzureRunCommandFromAzureIP.yaml", "not done yet"),
     ("azactxdr__SubscriptionMigration.yaml", "not done yet"),
     ("cloudid__NewExtUserGrantedAdmin.yaml", "not done yet"),
-    ("detaws__SuspiciousAccessOfBECRelatedDocumentsInAWSS3Buckets.yaml", "not done yet"),
-    ("entra__ExplicitMFADeny.yaml", "not done yet"),
-    ("hunt__Connection to Rare DNS Hosts.yaml", "not done yet"),
     ("hunt__Detect Azure RemoteIP.yaml", "not done yet"),
-    ("hunt__Device network events w low count FQDN.yaml", "not done yet"),
     (
         "hunt__WebDav Client Execution - Network connections using DavSetCookie - BY IP - Botnet detection.yaml",
         "not done yet",
     ),
     ("huntmulti__AzureResourceCreationWithNetworkActivity.yaml", "not done yet"),
-    ("huntmulti__MFARegistrationFromUnseenIP.yaml", "not done yet"),
     ("huntmulti__SignInASNMismatchInteractiveVsNonInteractive.yaml", "not done yet"),
-    ("multi__CrossCloudUnauthorizedCredentialsAccessDetection.yaml", "not done yet"),
-    ("multi__UserImpersonateByRiskyUser.yaml", "not done yet"),
 ];
 
 /// A catalog of empty tables with the columns that the public schemas give them.
@@ -89,8 +80,9 @@ async fn public_rules_bind_and_run_on_empty_tables() {
     let catalog = Arc::new(catalog);
     let engine = Engine::new(EngineOptions { target_partitions: Some(1), ..EngineOptions::default() })
         .expect("an engine without limits starts");
-    let known: BTreeMap<&str, &str> = KNOWN.iter().copied().collect();
     let only = std::env::var("KQL_ONLY").ok();
+    // Whoever asks for some of them by name wants to see what is wrong with them.
+    let known: BTreeMap<&str, &str> = KNOWN.iter().copied().filter(|_| only.is_none()).collect();
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("the folder is readable")
         .filter_map(|entry| Some(entry.ok()?.path()))

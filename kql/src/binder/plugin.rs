@@ -1,0 +1,322 @@
+//! Plugins, as `evaluate` calls them.
+
+use std::collections::HashSet;
+
+use datafusion::common::JoinType;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator};
+use serde_json::Value as Json;
+
+use super::relation::free_name;
+use super::types::{cast, compare, not_null_text, text_literal};
+use super::{Binder, Binding, Context, Relation, Stop, fault};
+use crate::aggregates::{self, Keys, grouped};
+use crate::ast::{Argument, Expr, ExprKind, Name};
+use crate::diagnostics::Diagnostic;
+use crate::functions::Typed;
+use crate::json::Step;
+use crate::types::KqlType;
+use crate::value::{Cells, Value};
+
+/// The plugins.
+const PLUGINS: &[&str] = &["bag_unpack", "ipv4_lookup", "ipv6_lookup", "narrow", "pivot"];
+
+/// The most columns that a plugin makes of the data.
+const MAX_COLUMNS: usize = 1_000;
+
+impl<'a> Binder<'a> {
+    pub(super) fn evaluate(
+        &mut self,
+        relation: Relation,
+        name: &'a Name,
+        args: &'a [Argument],
+        schema: Option<&'a [(Name, KqlType)]>,
+    ) -> Binding<Relation> {
+        match name.text.as_str() {
+            "bag_unpack" => self.bag_unpack(relation, name, args, schema),
+            "pivot" => self.pivot(relation, name, args),
+            "narrow" => self.narrow(relation),
+            "ipv4_lookup" | "ipv6_lookup" => self.ip_lookup(relation, name, args),
+            other => {
+                let diagnostic = Diagnostic::new(name.span, format!("the plugin `{other}` is not supported"));
+                Err(Stop::Fault(Box::new(diagnostic.did_you_mean(other, PLUGINS.iter().copied()))))
+            }
+        }
+    }
+
+    /// An argument by its place or its name, as a constant.
+    fn plugin_constant(&mut self, args: &'a [Argument], index: usize, name: &str) -> Binding<Option<Json>> {
+        let by_name = args.iter().find(|arg| arg.name.as_ref().is_some_and(|own| own.text == name));
+        let Some(arg) = by_name.or_else(|| args.get(index).filter(|arg| arg.name.is_none())) else {
+            return Ok(None);
+        };
+        let typed = self.scalar(&arg.value, &mut Context::default())?;
+        match typed.constant() {
+            Some(value) => Ok(Some(crate::value::to_json(&value, typed.kind))),
+            None => fault(arg.value.span, "a constant is needed here"),
+        }
+    }
+
+    fn bag_unpack(
+        &mut self,
+        relation: Relation,
+        name: &'a Name,
+        args: &'a [Argument],
+        schema: Option<&'a [(Name, KqlType)]>,
+    ) -> Binding<Relation> {
+        let Some(arg) = args.first() else { return fault(name.span, "a column is missing") };
+        let bag = self.scalar(&arg.value, &mut Context::row(&relation))?;
+        if bag.kind != KqlType::Dynamic {
+            return fault(arg.value.span, format!("a dynamic is needed, not a {}", bag.kind));
+        }
+        let prefix = self.plugin_constant(args, 1, "OutputColumnPrefix")?;
+        let prefix = prefix.as_ref().and_then(Json::as_str).unwrap_or("").to_owned();
+        let conflict = self.plugin_constant(args, 2, "columnsConflict")?;
+        let conflict = conflict.as_ref().and_then(Json::as_str).unwrap_or("error").to_owned();
+        let ignored = self.plugin_constant(args, 3, "ignoredProperties")?;
+        let ignored: HashSet<String> = match ignored {
+            Some(Json::Array(items)) => {
+                items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+            }
+            _ => HashSet::new(),
+        };
+        let wanted: Vec<(String, String, KqlType)> = match schema {
+            Some(schema) => schema
+                .iter()
+                .map(|(column, kind)| {
+                    let key = column.text.strip_prefix(&prefix).unwrap_or(&column.text);
+                    (key.to_owned(), column.text.clone(), *kind)
+                })
+                .collect(),
+            None => self
+                .bag_keys(&relation, bag.clone())?
+                .into_iter()
+                .filter(|(key, _)| !ignored.contains(key))
+                .map(|(key, kind)| (key.clone(), format!("{prefix}{key}"), kind))
+                .collect(),
+        };
+        let unpacked = match &bag.expr {
+            PlanExpr::Column(column) => Some(column.clone()),
+            _ => None,
+        };
+        let mut columns: Vec<(String, Typed)> = relation
+            .columns
+            .iter()
+            .filter(|col| Some(&col.column) != unpacked.as_ref())
+            .filter(|col| schema.is_none() || !wanted.iter().any(|(_, column, _)| *column == col.name))
+            .map(|col| (col.name.clone(), col.typed()))
+            .collect();
+        for (key, column, kind) in wanted {
+            let value = cast(crate::functions::dynamic_path(bag.clone(), Step::Key(key)), kind);
+            match columns.iter_mut().find(|(own, _)| *own == column) {
+                None => columns.push((column, value)),
+                Some(_) if conflict == "keep_source" => {}
+                Some((_, own)) if conflict == "replace_source" => *own = value,
+                Some(_) => {
+                    return fault(
+                        name.span,
+                        format!("the column `{column}` is there already; say what to do by columnsConflict"),
+                    );
+                }
+            }
+        }
+        self.project(&relation, columns, relation.hidden.clone())
+    }
+
+    /// The keys of the bags in a column, in order, each with the type of its values.
+    fn bag_keys(&mut self, relation: &Relation, bag: Typed) -> Binding<Vec<(String, KqlType)>> {
+        let keys =
+            grouped::call::<Keys>("bag_keys_of", vec![bag], KqlType::Dynamic, None).alias(self.fresh("keys"));
+        let none: Vec<PlanExpr> = Vec::new();
+        let plan = LogicalPlanBuilder::from(relation.plan.clone()).aggregate(none, vec![keys])?.build()?;
+        let mut found = Vec::new();
+        for batch in self.rows(plan)? {
+            let cells = Cells::new(batch.column(0).as_ref())?;
+            for row in 0..batch.num_rows() {
+                if let Json::Object(bag) = crate::json::parse(cells.text(row).unwrap_or("null")) {
+                    found.extend(bag.into_iter().map(|(key, kind)| {
+                        let kind = kind.as_str().and_then(KqlType::from_name).unwrap_or(KqlType::Dynamic);
+                        (key, kind)
+                    }));
+                }
+            }
+        }
+        found.truncate(MAX_COLUMNS);
+        Ok(found)
+    }
+
+    /// A column for each value of one column, holding an aggregate over the rows of that value.
+    fn pivot(&mut self, relation: Relation, name: &'a Name, args: &'a [Argument]) -> Binding<Relation> {
+        let mut args = args.iter();
+        let Some(arg) = args.next() else { return fault(name.span, "a column is missing") };
+        let key = self.scalar(&arg.value, &mut Context::row(&relation))?;
+        let text = cast(key.clone(), KqlType::String);
+        let mut aggregate: Option<&'a Expr> = None;
+        let mut by: Vec<(String, Typed)> = Vec::new();
+        for arg in args {
+            match &arg.value.kind {
+                ExprKind::Call(call, _)
+                    if aggregate.is_none() && aggregates::lookup(&call.text).is_some() =>
+                {
+                    aggregate = Some(&arg.value);
+                }
+                _ => {
+                    let typed = self.scalar(&arg.value, &mut Context::row(&relation))?;
+                    by.push((self.auto_name(&arg.value).unwrap_or_default(), typed));
+                }
+            }
+        }
+        if by.is_empty() {
+            by = relation
+                .columns
+                .iter()
+                .filter(|col| PlanExpr::Column(col.column.clone()) != key.expr)
+                .filter(|col| aggregate.is_none_or(|aggregate| !mentions(aggregate, &col.name)))
+                .map(|col| (col.name.clone(), col.typed()))
+                .collect();
+        }
+        let fresh = self.fresh("pivot");
+        let plan = LogicalPlanBuilder::from(relation.plan.clone())
+            .project([text.expr.clone().alias(&fresh)])?
+            .distinct()?
+            .build()?;
+        let mut values = Vec::new();
+        for batch in self.rows(plan)? {
+            let cells = Cells::new(batch.column(0).as_ref())?;
+            values.extend((0..batch.num_rows()).filter_map(|row| cells.text(row).map(str::to_owned)));
+        }
+        values.sort();
+        values.truncate(MAX_COLUMNS);
+        let mut pending = Vec::new();
+        let mut outputs = Vec::new();
+        let mut taken: HashSet<String> = by.iter().map(|(name, _)| name.clone()).collect();
+        for value in values {
+            let is_value = text.expr.clone().eq(text_literal(&value));
+            let mut context = Context { aggregates: Some(Vec::new()), ..Context::row(&relation) };
+            let typed = match aggregate {
+                Some(aggregate) => self.scalar(aggregate, &mut context)?,
+                None => {
+                    let fresh = self.fresh("count");
+                    let count =
+                        aggregates::lookup("count").map(|count| (count.build)(aggregates::no_arguments()));
+                    let Some(Ok(count)) = count else { return fault(name.span, "there is no count") };
+                    if let Some(list) = &mut context.aggregates {
+                        list.push((fresh.clone(), count.expr));
+                    }
+                    let column = datafusion::common::Column::new_unqualified(fresh);
+                    Typed::new(PlanExpr::Column(column), KqlType::Long)
+                }
+            };
+            for (fresh, expr) in context.aggregates.take().unwrap_or_default() {
+                pending.push((fresh, only_where(expr, is_value.clone())));
+            }
+            let column = free_name(&value, &taken);
+            taken.insert(column.clone());
+            outputs.push((column, typed));
+        }
+        self.group(&relation, by, pending, outputs)
+    }
+
+    /// A row for each cell: its row's number, its column and its value.
+    fn narrow(&mut self, relation: Relation) -> Binding<Relation> {
+        let (numbered, number) = self.number_rows(relation)?;
+        let mut parts = Vec::new();
+        for col in &numbered.columns {
+            let columns = vec![
+                (
+                    "Row".to_owned(),
+                    Typed::new(
+                        number.clone() - PlanExpr::Literal(Value::Long(1).into_scalar(KqlType::Long), None),
+                        KqlType::Long,
+                    ),
+                ),
+                ("Column".to_owned(), Typed::literal(Value::text(col.name.as_str()), KqlType::String)),
+                ("Value".to_owned(), cast(col.typed(), KqlType::String)),
+            ];
+            parts.push((columns, numbered.clone()));
+        }
+        let mut relations = Vec::new();
+        for (columns, source) in parts {
+            relations.push(self.project(&Relation { order: Vec::new(), ..source }, columns, Vec::new())?);
+        }
+        self.union_of(relations, false, None)
+    }
+
+    /// The rows of a table whose range holds an address.
+    fn ip_lookup(&mut self, left: Relation, name: &'a Name, args: &'a [Argument]) -> Binding<Relation> {
+        let unmatched =
+            args.iter().find(|arg| arg.name.as_ref().is_some_and(|own| own.text == "return_unmatched"));
+        let unmatched = match unmatched {
+            Some(arg) => {
+                self.scalar(&arg.value, &mut Context::default())?.constant() == Some(Value::Bool(true))
+            }
+            None => false,
+        };
+        let placed: Vec<&'a Argument> = args.iter().filter(|arg| arg.name.is_none()).collect();
+        let [table, address, range, keys @ ..] = placed.as_slice() else {
+            return fault(name.span, "a table, an address and a range are needed");
+        };
+        let right = self.table(&table.value, &mut Context::default())?;
+        let address = self.scalar(&address.value, &mut Context::row(&left))?;
+        let range = self.scalar(&range.value, &mut Context::row(&right))?;
+        let test = if name.text == "ipv4_lookup" { "ipv4_is_in_range" } else { "ipv6_is_in_range" };
+        let Some(test) = crate::functions::lookup(test) else { return fault(name.span, "no such test") };
+        let inside = super::call::apply(test, vec![(address, name.span), (range, name.span)], name.span)?;
+        let mut condition = inside.expr;
+        for key in keys {
+            let of_left = self.scalar(&key.value, &mut Context::row(&left))?;
+            let of_right = self.scalar(&key.value, &mut Context::row(&right))?;
+            condition =
+                condition.and(compare(key.value.span, PlanOperator::Eq, of_left, of_right, true)?.expr);
+        }
+        let kind = if unmatched { JoinType::Left } else { JoinType::Inner };
+        let plan = LogicalPlanBuilder::from(left.plan.clone())
+            .join_on(right.plan.clone(), kind, [condition])?
+            .build()?;
+        let mut taken = HashSet::new();
+        let mut columns = Vec::new();
+        for (col, may_lack) in left
+            .columns
+            .iter()
+            .map(|col| (col, false))
+            .chain(right.columns.iter().map(|col| (col, unmatched)))
+        {
+            let column = free_name(&col.name, &taken);
+            taken.insert(column.clone());
+            let mut typed = col.typed();
+            if may_lack && typed.kind == KqlType::String {
+                typed.expr = not_null_text(typed.expr);
+            }
+            columns.push((column, typed));
+        }
+        let joined = Relation { plan, order: Vec::new(), ..left.clone() };
+        self.project(&joined, columns, left.hidden.clone())
+    }
+}
+
+/// Whether an expression names a column.
+fn mentions(expr: &Expr, column: &str) -> bool {
+    match &expr.kind {
+        ExprKind::Name(name) => name == column,
+        ExprKind::Call(_, args) => args.iter().any(|arg| mentions(&arg.value, column)),
+        ExprKind::Member(base, _) => mentions(base, column),
+        ExprKind::Index(base, index) => mentions(base, column) || mentions(index, column),
+        ExprKind::Unary(_, inner) => mentions(inner, column),
+        ExprKind::Binary(_, left, right) => mentions(left, column) || mentions(right, column),
+        _ => false,
+    }
+}
+
+/// An aggregate over the rows that pass a condition as well as its own.
+fn only_where(expr: PlanExpr, condition: PlanExpr) -> PlanExpr {
+    match expr {
+        PlanExpr::AggregateFunction(mut aggregate) => {
+            let filter = match aggregate.params.filter.take() {
+                Some(own) => own.and(condition),
+                None => condition,
+            };
+            aggregate.params.filter = Some(Box::new(filter));
+            PlanExpr::AggregateFunction(aggregate)
+        }
+        other => other,
+    }
+}
