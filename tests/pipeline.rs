@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::Sandbox;
 use provost_mocks::{Clock, Faults, MockClouds, MockOptions, Scenario, ScenarioOptions, SentinelCopy};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 fn now() -> DateTime<Utc> {
     provost_model::parse_time("2026-03-12T12:00:00Z").expect("a time")
@@ -125,12 +126,18 @@ fn assert_same(found: &BTreeMap<&'static str, Vec<String>>, expected: &BTreeMap<
     }
 }
 
-/// What an undisturbed run leaves behind.
-async fn undisturbed() -> (BTreeMap<&'static str, Vec<String>>, BTreeMap<String, Vec<String>>) {
-    let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
-    let run = world.run_once();
-    assert_eq!(run.code, 0, "{run:?}");
-    (world.lake(), world.sentinel())
+type Held = (BTreeMap<&'static str, Vec<String>>, BTreeMap<String, Vec<String>>);
+
+/// What an undisturbed run leaves behind in lake and Sentinel.
+async fn undisturbed() -> Held {
+    static HELD: OnceCell<Held> = OnceCell::const_new();
+    let run = async || {
+        let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
+        let run = world.run_once();
+        assert_eq!(run.code, 0, "{run:?}");
+        (world.lake(), world.sentinel())
+    };
+    HELD.get_or_init(run).await.clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
