@@ -198,7 +198,7 @@ async fn killed_at_ten_moments_nothing_is_lost_and_nothing_doubled() {
         tokio::time::sleep(length * (kill * 7 % 10 + 1) / 11).await;
         if child.try_wait().expect("a child of ours").is_some() {
             // It was quicker than thought: kill the next ones sooner.
-            length = length / 2;
+            length /= 2;
         } else {
             child.kill().expect("killed");
             child.wait().expect("gone");
