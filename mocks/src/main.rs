@@ -31,7 +31,7 @@ struct Arguments {
     /// late, expiring-tokens)
     #[arg(long, default_value = "none")]
     faults: Faults,
-    /// Let records appear as time goes by, to the end of the scenario in an hour
+    /// Let records appear as time goes by; the scenario ends one to two hours from now
     #[arg(long)]
     live: bool,
     /// By how much the vendors' request limits are raised

@@ -244,7 +244,7 @@ mod lake {
         let fields = serde_json::to_value(value).map_err(|error| RowError::Record(error.to_string()))?;
         let mut row = Row::new(table, time, id);
         for column in table.stored().filter(|column| !column.hidden() && column.name != TableSpec::TIME) {
-            let field = fields.get(&field_of(&column.name, id_column)).unwrap_or(&Value::Null);
+            let field = fields.get(field_of(&column.name, id_column)).unwrap_or(&Value::Null);
             row.set_json(&column.name, field)?;
         }
         Ok(row)

@@ -176,7 +176,7 @@ impl Row {
     fn place(&self, column: &str) -> Result<(usize, ColumnKind), RowError> {
         let unknown = || RowError::Column { table: self.table.name(), column: column.to_owned() };
         let place = self.table.position(column).ok_or_else(unknown)?;
-        let kind = self.table.stored().nth(place).map(|spec| spec.kind).ok_or_else(unknown)?;
+        let kind = self.table.kind_at(place).ok_or_else(unknown)?;
         Ok((place, kind))
     }
 

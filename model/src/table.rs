@@ -133,6 +133,11 @@ impl TableSpec {
         self.position.get(name).copied()
     }
 
+    /// The type of the column at a place in [`TableSpec::schema`].
+    pub fn kind_at(&self, place: usize) -> Option<ColumnKind> {
+        self.stored.get(place).map(|&index| self.columns[index].kind)
+    }
+
     /// Of rows that share this column's value, the one taken in last counts; the others are its history.
     pub fn latest_by(&self) -> Option<&str> {
         self.latest_by.as_deref()

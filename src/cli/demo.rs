@@ -62,9 +62,8 @@ pub(super) async fn demo(app: &App, args: DemoArgs) -> anyhow::Result<Outcome> {
     mock.limits_raised = 50;
     mock.faults = if args.faults { Faults::all() } else { Faults::none() };
     let clouds = MockClouds::start(mock).await.context("cannot start the mock clouds")?;
-    std::fs::write(folder.join("ca.pem"), clouds.ca_pem())?;
-    let config = folder.join("provost.toml");
-    std::fs::write(&config, clouds.config_toml(&folder.join("ca.pem")))?;
+    let config =
+        clouds.write_settings(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
 
     let before = counts(&lake).await?;
     provost(&clouds, &config, &lake, now, &["run", "--once", "--all"]).await?;

@@ -11,12 +11,19 @@ use crate::config::FILE_NAME;
 const CONFIG: &str = include_str!("provost.toml");
 const SCHEDULES: &str = include_str!("../../schedules/provost.toml");
 
-/// Writes a commented provost.toml and schedules.
+/// Writes a commented provost.toml.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  provost init                       provost.toml here; the usual schedules count
+  provost init --schedules           schedules/provost.toml too, to change them")]
 pub(super) struct InitArgs {
     /// Where to
     #[arg(default_value = ".")]
     folder: PathBuf,
+    /// Write schedules for all kinds of sources, too; take out what you don't read
+    #[arg(long)]
+    schedules: bool,
     /// Write over files that are there
     #[arg(long)]
     force: bool,
@@ -25,7 +32,10 @@ pub(super) struct InitArgs {
 pub(super) fn init(app: &App, args: &InitArgs) -> anyhow::Result<Outcome> {
     let config = app.config_file.clone().unwrap_or_else(|| args.folder.join(FILE_NAME));
     let schedules = args.folder.join("schedules").join("provost.toml");
-    let files = [(config.as_path(), CONFIG), (schedules.as_path(), SCHEDULES)];
+    let mut files = vec![(config.as_path(), CONFIG)];
+    if args.schedules {
+        files.push((schedules.as_path(), SCHEDULES));
+    }
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()).filter(|_| !args.force) {
         bail!("{} is there already; --force writes over it", path.display());
     }

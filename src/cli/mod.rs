@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+use provost_connectors::SourceError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
@@ -41,7 +42,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   provost demo                                  see it work, on clouds of its own
-  provost init                                  write provost.toml and schedules/
+  provost init                                  write a commented provost.toml
   provost doctor                                try credentials and permissions
   provost run                                   the service, until SIGTERM
   provost import AWSCloudTrail trail-folder/    read files instead of APIs
@@ -94,7 +95,7 @@ enum Command {
     Rules(rules::RulesArgs),
     /// Writes findings, incidents and the provisioning ledger for an auditor
     Report(report::ReportArgs),
-    /// Writes a commented provost.toml and schedules
+    /// Writes a commented provost.toml
     Init(init::InitArgs),
     /// Keeps the lake tidy
     Lake(lake::LakeArgs),
@@ -146,7 +147,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.downcast_ref::<ConfigError>().is_some() { 2 } else { 1 })
+            ExitCode::from(if is_about_settings(&error) { 2 } else { 1 })
         }
     }
 }
@@ -240,6 +241,12 @@ fn start_logging(verbose: u8) {
     let filter = EnvFilter::try_from_env("PROVOST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}
+
+fn is_about_settings(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(SourceError::Config(_)))
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::datasource::MemTable;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt, col, lit};
 use provost_kql::{
@@ -93,7 +93,10 @@ impl Lake {
             .and_then(|frame| frame.filter(quoted(place).eq(lit(1_u64))))
             .and_then(|frame| frame.drop_columns(&[format!("\"{place}\"").as_str()]))
             .map_err(fail)?;
-        Ok(Arc::new(ViewTable::new(view.into_unoptimized_plan(), None)))
+        // Read here and now: such tables are small, and a window below a query's own sort confuses the planner.
+        let schema = Arc::clone(view.schema().inner());
+        let rows = view.collect().await.map_err(fail)?;
+        Ok(Arc::new(MemTable::try_new(schema, vec![rows]).map_err(fail)?))
     }
 }
 

@@ -280,8 +280,9 @@ impl PartitionStatus {
     ) -> anyhow::Result<Vec<Self>> {
         let rows = ask(lake, RUNS).await?;
         let rows: Vec<Map<String, Value>> = rows.objects().collect();
-        let mut partitions: BTreeMap<(String, String), (PartitionStatus, Option<DateTime<Utc>>)> =
-            BTreeMap::new();
+        // By job and partition, with the instant of the last failure.
+        type Known = (PartitionStatus, Option<DateTime<Utc>>);
+        let mut partitions: BTreeMap<(String, String), Known> = BTreeMap::new();
         let mut lost: BTreeMap<(String, String), BTreeSet<Window>> = BTreeMap::new();
         for row in &rows {
             let key = (text(row, "Job").to_owned(), text(row, "Partition").to_owned());

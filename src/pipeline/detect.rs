@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use provost_kql::QueryOptions;
 use provost_model::{Finding, format_time, parse_time, tables};
 use serde_json::{Map, Value};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::Pipeline;
@@ -51,37 +53,73 @@ impl Pipeline {
         let limits = Limits { time: self.query_timeout, ..Limits::default() };
         let evaluator = Evaluator::new(self.engine.clone(), self.catalog()).with_limits(limits);
         let mut spans = Spans { pipeline: self, now, known: BTreeMap::new() };
-        let mut summary = DetectSummary::default();
-        let mut runs = Vec::new();
-        for rule in self.rules.iter().filter_map(|file| file.rule()) {
+        let mut waiting = Vec::new();
+        for (place, rule) in self.rules.iter().filter_map(|file| file.rule()).enumerate() {
             let state = self.rule_state(rule).await?;
-            let tables = self.tables_of(rule, now).await;
-            let mut steps = steps_due(rule, state.evaluated, now);
-            let mut ingested = false;
-            for table in &tables {
-                for span in spans.since(table, state.seen).await? {
-                    ingested = true;
-                    steps.extend(steps_touched(rule, *span, state.evaluated.unwrap_or(now)));
-                }
+            let steps = self.steps(rule, &state, &mut spans, now).await?;
+            waiting.push((place, rule.clone(), state, steps));
+        }
+
+        // Rules are independent of each other: as many at once as there are processors. Each is a task of its own, so
+        // that none stands still while another one waits for the lake.
+        waiting.reverse();
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut running = JoinSet::new();
+        let mut outcomes = BTreeMap::new();
+        loop {
+            while running.len() < at_once {
+                let Some((place, rule, state, steps)) = waiting.pop() else { break };
+                let (evaluator, known) = (evaluator.clone(), self.clone());
+                running.spawn(async move {
+                    let outcome = evaluator.evaluate(&rule, &steps, &known).await;
+                    (place, rule, state, outcome)
+                });
             }
-            if !ingested && state.evaluated.is_none() {
-                // Nothing to read and nothing known: the rule is up to date as it is.
-                steps.clear();
-            }
-            steps.sort();
-            steps.dedup();
-            let outcome = evaluator.evaluate(rule, &steps, self).await;
-            self.keep(rule, &outcome, &state, now).await?;
+            let Some(done) = running.join_next().await else { break };
+            let (place, rule, state, outcome) = done.context("a rule ended abruptly")?;
+            self.keep(&rule, &outcome, &state, now).await?;
+            progress(&outcome);
+            outcomes.insert(place, outcome);
+        }
+
+        let mut summary = DetectSummary::default();
+        for outcome in outcomes.values() {
             summary.new += outcome.findings.iter().filter(|finding| finding.version == 1).count();
             summary.grown += outcome.findings.iter().filter(|finding| finding.version > 1).count();
-            if !steps.is_empty() || outcome.status != RuleStatus::Ok {
-                runs.push(run(&outcome, now));
-            }
-            progress(&outcome);
-            summary.rules.push(outcome);
         }
+        let runs: Vec<Run> = outcomes
+            .values()
+            .filter(|outcome| !outcome.steps.is_empty() || outcome.status != RuleStatus::Ok)
+            .map(|outcome| run(outcome, now))
+            .collect();
         self.lake.record(&runs, now).await?;
+        summary.rules = outcomes.into_values().collect();
         Ok(summary)
+    }
+
+    /// The steps that are due, and those that rows taken in since the rule ran last fall into.
+    async fn steps(
+        &self,
+        rule: &Rule,
+        state: &RuleState,
+        spans: &mut Spans<'_>,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<Vec<Step>> {
+        let mut steps = steps_due(rule, state.evaluated, now);
+        let mut ingested = false;
+        for table in self.tables_of(rule, now).await {
+            for span in spans.since(&table, state.seen).await? {
+                ingested = true;
+                steps.extend(steps_touched(rule, *span, state.evaluated.unwrap_or(now)));
+            }
+        }
+        if !ingested && state.evaluated.is_none() {
+            // Nothing to read and nothing known: the rule is up to date as it is.
+            steps.clear();
+        }
+        steps.sort();
+        steps.dedup();
+        Ok(steps)
     }
 
     /// Binding says what a rule reads; a rule that does not bind reads nothing, and says why when it is evaluated.

@@ -1,6 +1,6 @@
 //! What the end-to-end tests share: a folder of their own, and the program in it.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "a module that each test binary uses its part of")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
