@@ -10,6 +10,7 @@ pub mod correlate;
 pub mod detect;
 pub mod import;
 pub mod lake;
+mod parallel;
 pub mod pipeline;
 pub mod report;
 pub mod scheduler;

@@ -1,6 +1,6 @@
 //! Running a query: parse, bind, plan, execute.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,9 +12,12 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt};
@@ -24,6 +27,8 @@ use crate::catalog::Catalog;
 use crate::diagnostics::Diagnostics;
 use crate::error::QueryError;
 use crate::format::json_value;
+use crate::lexer::{TokenKind, tokenize};
+use crate::memo::Memo;
 use crate::types::{Column, KqlType, Scalar};
 
 /// What an engine may use.
@@ -50,6 +55,10 @@ pub struct QueryOptions {
     pub row_limit: Option<usize>,
     /// The longest it may run.
     pub time_limit: Option<Duration>,
+    /// Parts worked on at once, where the engine's choice will not do: one where many queries run side by side.
+    pub partitions: Option<usize>,
+    /// What queries over the same catalog have learned of its watchlists.
+    pub memo: Option<Memo>,
 }
 
 impl Default for QueryOptions {
@@ -60,6 +69,8 @@ impl Default for QueryOptions {
             scalars: BTreeMap::new(),
             row_limit: None,
             time_limit: None,
+            partitions: None,
+            memo: None,
         }
     }
 }
@@ -76,13 +87,14 @@ pub struct RenderHint {
 /// Runs queries; cheap to clone, and safe to share between threads.
 #[derive(Clone)]
 pub struct Engine {
-    runtime: Arc<RuntimeEnv>,
-    target_partitions: Option<usize>,
+    /// What every query's session begins as.
+    state: Arc<SessionState>,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("target_partitions", &self.target_partitions).finish_non_exhaustive()
+        let partitions = self.state.config().target_partitions();
+        f.debug_struct("Engine").field("target_partitions", &partitions).finish_non_exhaustive()
     }
 }
 
@@ -96,19 +108,26 @@ impl Engine {
         if let Some(dir) = options.spill_dir {
             runtime = runtime.with_temp_file_path(dir);
         }
-        Ok(Engine { runtime: runtime.build_arc()?, target_partitions: options.target_partitions })
-    }
-
-    fn session(&self) -> SessionContext {
         let mut config = SessionConfig::new();
-        if let Some(partitions) = self.target_partitions {
+        // The rules begin and end with the columns; a second round finds hardly anything.
+        config.options_mut().optimizer.max_passes = 1;
+        if let Some(partitions) = options.target_partitions {
             config = config.with_target_partitions(partitions.max(1));
         }
         let state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
+            .with_optimizer_rules(optimizer_rules())
             .build();
+        Ok(Engine { state: Arc::new(state) })
+    }
+
+    fn session(&self, options: &QueryOptions) -> SessionContext {
+        let mut state = SessionState::clone(&self.state);
+        if let Some(partitions) = options.partitions {
+            state.config_mut().options_mut().execution.target_partitions = partitions.max(1);
+        }
         SessionContext::new_with_state(state)
     }
 
@@ -140,8 +159,15 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<(SessionContext, binder::Bound), QueryError> {
         let parsed = crate::parser::parse(query).map_err(QueryError::Syntax)?;
-        let session = self.session();
+        let session = self.session(options);
         let mut answers = Answers::new(catalog.table_names());
+        let (tables, watchlists) = mentioned(query, &answers.table_names);
+        for name in tables {
+            look_up_table(&*catalog, &mut answers, name).await?;
+        }
+        for alias in watchlists {
+            look_up_watchlist(&*catalog, &mut answers, alias).await?;
+        }
         // Binding knows nothing of waiting: what it lacks it asks for, and begins anew when it is there.
         for _ in 0..MAX_QUESTIONS {
             let environment = Environment { options, answers: &answers };
@@ -150,19 +176,16 @@ impl Engine {
                 Err(Stop::Fault(fault)) => {
                     return Err(QueryError::Bind(Diagnostics::new(query, vec![*fault])));
                 }
-                Err(Stop::Need(Need::Table(name))) => {
-                    let found = catalog.table(&name).await;
-                    let found = found.map_err(|cause| QueryError::Catalog { table: name.clone(), cause })?;
-                    answers.tables.insert(name, found);
-                }
+                Err(Stop::Need(Need::Table(name))) => look_up_table(&*catalog, &mut answers, name).await?,
                 Err(Stop::Need(Need::Watchlist(alias))) => {
-                    let found = catalog.watchlist(&alias).await;
-                    let found = found.map_err(|cause| QueryError::Catalog { table: alias.clone(), cause })?;
-                    answers.watchlists.insert(alias, found);
+                    look_up_watchlist(&*catalog, &mut answers, alias).await?;
                 }
-                Err(Stop::Need(Need::Rows { key, plan })) => {
+                Err(Stop::Need(Need::Rows { key, lasting, plan })) => {
                     let frame = session.execute_logical_plan(*plan).await?;
                     let batches = frame.collect().await?;
+                    if let Some((memo, key)) = options.memo.as_ref().zip(lasting) {
+                        memo.put(key, batches.clone());
+                    }
                     answers.rows.insert(key, batches);
                 }
                 Err(Stop::Engine(error)) => return Err(QueryError::from(*error)),
@@ -170,6 +193,52 @@ impl Engine {
         }
         Err(QueryError::Execution("the query asks for too many tables".to_owned()))
     }
+}
+
+async fn look_up_table(catalog: &dyn Catalog, answers: &mut Answers, name: String) -> Result<(), QueryError> {
+    let found = catalog.table(&name).await;
+    let found = found.map_err(|cause| QueryError::Catalog { table: name.clone(), cause })?;
+    answers.tables.insert(name, found);
+    Ok(())
+}
+
+async fn look_up_watchlist(
+    catalog: &dyn Catalog,
+    answers: &mut Answers,
+    alias: String,
+) -> Result<(), QueryError> {
+    let found = catalog.watchlist(&alias).await;
+    let found = found.map_err(|cause| QueryError::Catalog { table: alias.clone(), cause })?;
+    answers.watchlists.insert(alias, found);
+    Ok(())
+}
+
+/// The tables and watchlists that a query names in so many words: known before it is bound, they need not stop it.
+fn mentioned(query: &str, table_names: &[String]) -> (BTreeSet<String>, BTreeSet<String>) {
+    let known: HashSet<&str> = table_names.iter().map(String::as_str).collect();
+    let tokens = tokenize(query);
+    let tables = tokens.iter().filter_map(|token| match &token.kind {
+        TokenKind::Name(name) if known.contains(name.as_str()) => Some(name.clone()),
+        _ => None,
+    });
+    let watchlists =
+        tokens.windows(3).filter_map(|three| match [&three[0].kind, &three[1].kind, &three[2].kind] {
+            [TokenKind::Name(name), TokenKind::Punct("("), TokenKind::String(alias)]
+                if name == "_GetWatchlist" =>
+            {
+                Some(alias.clone())
+            }
+            _ => None,
+        });
+    (tables.collect(), watchlists.collect())
+}
+
+/// DataFusion's rules, after a first one of them: log tables are wide and queries speak of few columns, so that all
+/// others have far less to look at once the unused columns are gone.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
+    rules.extend(Optimizer::new().rules);
+    rules
 }
 
 /// The most tables, watchlists and `toscalar()` of one query.
@@ -225,8 +294,16 @@ impl Prepared {
 
     /// Runs the query. The batches hold the columns in [`KqlType::arrow`]'s types; dropping the stream cancels the run.
     pub async fn stream(self) -> Result<SendableRecordBatchStream, QueryError> {
-        let frame = self.session.execute_logical_plan(self.plan()?).await?;
-        let inner = frame.execute_stream().await?;
+        let start = async {
+            let frame = self.session.execute_logical_plan(self.plan()?).await?;
+            Ok::<_, QueryError>(frame.execute_stream().await?)
+        };
+        let inner = match self.deadline {
+            Some((at, limit)) => {
+                tokio::time::timeout_at(at, start).await.map_err(|_| QueryError::TimeLimit(limit))??
+            }
+            None => start.await?,
+        };
         let deadline = self.deadline.map(|(at, limit)| (Box::pin(tokio::time::sleep_until(at)), limit));
         Ok(Box::pin(Limited { inner, deadline, _session: self.session }))
     }

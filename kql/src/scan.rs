@@ -33,6 +33,7 @@ use crate::value::{Builder, Value};
 #[derive(Debug)]
 pub(crate) struct KqlScan {
     provider: Arc<dyn TableProvider>,
+    is_watchlist: bool,
     columns: Vec<Column>,
     /// Where each column is in the provider's schema, if it is there.
     sources: Vec<Option<usize>>,
@@ -40,7 +41,7 @@ pub(crate) struct KqlScan {
 }
 
 impl KqlScan {
-    pub(crate) fn new(table: &Table) -> Result<Self> {
+    pub(crate) fn new(table: &Table, is_watchlist: bool) -> Result<Self> {
         let inner = table.provider.schema();
         let sources: Vec<Option<usize>> = table
             .columns
@@ -54,10 +55,15 @@ impl KqlScan {
             .collect();
         Ok(KqlScan {
             provider: Arc::clone(&table.provider),
+            is_watchlist,
             columns: table.columns.clone(),
             sources,
             schema: Arc::new(Schema::new(fields)),
         })
+    }
+
+    pub(crate) fn is_watchlist(&self) -> bool {
+        self.is_watchlist
     }
 
     pub(crate) fn columns(&self) -> &[Column] {
@@ -298,10 +304,6 @@ impl ExecutionPlan for KqlScanExec {
             }
             None => Ok(self),
         }
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -219,30 +219,49 @@ pub(super) async fn deliver_all(
     Ok(summary)
 }
 
+/// An incident's entities that the table of incidents names.
+const ENTITIES_AT_A_GLANCE: usize = 4;
+
 /// Incidents as a person reads them: the gravest first.
 pub(super) fn show_incidents(output: Output, incidents: &[Incident]) -> anyhow::Result<()> {
     let mut shown: Vec<&Incident> =
         incidents.iter().filter(|incident| incident.superseded_by.is_none()).collect();
     shown.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut sheet =
+    let mut full =
         Sheet::new(["Score", "Severity", "Incident", "Families", "Entities", "Escalate", "FirstSeen"]);
+    let mut short = Sheet::new(["Score", "Chain", "Incident"]);
     for incident in &shown {
+        let score = incident.score.round() as i64;
         let families: Vec<&str> = incident.families.iter().map(|family| family.name()).collect();
-        let entities: Vec<String> = crate::correlate::shown_entities(incident)
-            .iter()
-            .map(|entity| entity.value().to_owned())
-            .collect();
-        sheet.row([
-            json!(incident.score.round()),
+        let entities: Vec<&str> =
+            crate::correlate::shown_entities(incident).iter().map(|entity| entity.value()).collect();
+        let first_seen = format_time(incident.first_seen);
+        let first_look = entities.iter().take(ENTITIES_AT_A_GLANCE).copied().collect::<Vec<_>>().join(", ");
+        let others = incident.entities.len().saturating_sub(ENTITIES_AT_A_GLANCE);
+        let escalate = if incident.escalate { "escalate" } else { "" };
+        short.row([
+            json!([score.to_string(), incident.severity.name(), escalate]),
+            json!(families),
+            json!([
+                &incident.title,
+                &format!("since {first_seen}, {} findings", incident.findings.len()),
+                &match others {
+                    0 => first_look,
+                    others => format!("{first_look} and {others} more"),
+                },
+            ]),
+        ]);
+        full.row([
+            json!(score),
             json!(incident.severity.name()),
             json!(incident.title),
-            json!(families.join(" + ")),
-            json!(entities.join(", ")),
-            json!(if incident.escalate { "yes" } else { "no" }),
-            json!(format_time(incident.first_seen)),
+            json!(families),
+            json!(entities),
+            json!(incident.escalate),
+            json!(first_seen),
         ]);
     }
-    output.sheet(&sheet)?;
+    output.sheet(if output.for_people() { &short } else { &full })?;
     Ok(())
 }
 

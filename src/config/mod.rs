@@ -32,6 +32,8 @@ pub struct Config {
     /// A folder with `detections`, `bridges`, `playbooks` and `watchlists` of one's own. A file there takes the place
     /// of the built-in one of the same name.
     pub content: Option<PathBuf>,
+    /// Which rules run. Defaults to all.
+    pub rules: RuleChoice,
     /// The folder of the schedules. Defaults to `schedules`.
     pub schedules: PathBuf,
     /// How long findings can find each other as one incident.
@@ -48,6 +50,17 @@ pub struct Config {
     pub sinks: BTreeMap<String, SinkConfig>,
 }
 
+/// Which rules run: all of them, or those named. A rule is named by its id or by its file, such as
+/// `network/beaconing-by-regularity` or `beaconing-by-regularity`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuleChoice {
+    /// Only these, where there is such a list.
+    pub enabled: Option<Vec<String>>,
+    /// All but these.
+    pub disabled: Vec<String>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -55,6 +68,7 @@ impl Default for Config {
             memory_megabytes: 1024,
             query_timeout_seconds: 300,
             content: None,
+            rules: RuleChoice::default(),
             schedules: PathBuf::from("schedules"),
             correlation_hours: 72,
             http: HttpConfig::default(),

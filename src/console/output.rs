@@ -82,11 +82,6 @@ impl Output {
 
     /// Writes a sheet.
     pub fn sheet(self, sheet: &Sheet) -> std::io::Result<()> {
-        let text = |value: &Value| match value {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
         match self.format {
             Format::Json => {
                 let objects: Vec<Value> = sheet
@@ -101,10 +96,15 @@ impl Output {
                 write_json(&objects)
             }
             Format::Csv => {
-                write_csv(&sheet.columns, sheet.rows.iter().map(|row| row.iter().map(text).collect()))
+                let cell = |value: &Value| parts(value).join("; ");
+                write_csv(&sheet.columns, sheet.rows.iter().map(|row| row.iter().map(cell).collect()))
             }
             Format::Table => {
-                write_table(&sheet.columns, sheet.rows.iter().map(|row| row.iter().map(text).collect()))
+                let cell = |value: &Value| {
+                    let lines: Vec<String> = parts(value).iter().map(|line| shown(line)).collect();
+                    lines.join("\n")
+                };
+                write_table(&sheet.columns, sheet.rows.iter().map(|row| row.iter().map(cell).collect()))
             }
         }
     }
@@ -141,7 +141,9 @@ impl Output {
                 out.flush()
             }
             Format::Csv => write_csv(&names, texts()),
-            Format::Table => write_table(&names, texts()),
+            Format::Table => {
+                write_table(&names, texts().map(|row| row.iter().map(|cell| shown(cell)).collect()))
+            }
         }
     }
 }
@@ -178,6 +180,26 @@ fn write_csv(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> std
 /// The longest cell that a table shows whole.
 const LONGEST_CELL: usize = 300;
 
+/// Text as a cell of a table shows it.
+fn shown(text: &str) -> String {
+    let shown = inert::terminal(text);
+    match shown.char_indices().nth(LONGEST_CELL) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown,
+    }
+}
+
+/// The parts of a cell: of a list its items, otherwise the value.
+fn parts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(parts).collect(),
+        other => vec![other.to_string()],
+    }
+}
+
+/// Rows of cells that are fit to be shown.
 fn write_table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> std::io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
@@ -187,13 +209,7 @@ fn write_table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> s
     }
     table.set_header(columns.iter().map(|name| inert::terminal(name)));
     for row in rows {
-        table.add_row(row.iter().map(|cell| {
-            let shown = inert::terminal(cell);
-            match shown.char_indices().nth(LONGEST_CELL) {
-                Some((end, _)) => format!("{}…", &shown[..end]),
-                None => shown,
-            }
-        }));
+        table.add_row(row);
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{table}")

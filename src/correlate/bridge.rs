@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use provost_kql::{Catalog, Engine, QueryOptions};
 use provost_model::{Entity, EntityKind, Finding};
 use serde::{Deserialize, Deserializer, de::Error};
+use tokio::task::JoinError;
 
 use super::rarity::Rarities;
 use super::{query, template};
@@ -115,6 +116,12 @@ impl Bridge {
         run.pairs = links.len();
         run.took = started.elapsed();
         (links, run)
+    }
+
+    /// What a run that ended abruptly leaves.
+    pub(super) fn broken(&self, error: &JoinError) -> (Vec<Link>, BridgeRun) {
+        let problem = Some(error.to_string());
+        (Vec::new(), BridgeRun { id: self.id.clone(), rows: 0, pairs: 0, took: Duration::ZERO, problem })
     }
 
     fn links(&self, rows: &[query::Row], entities: &BTreeSet<Entity>, options: &QueryOptions) -> Vec<Link> {

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use provost_kql::{Catalog, Engine, QueryOptions};
+use futures::StreamExt;
+use provost_kql::{Catalog, Engine, Memo, QueryOptions};
 use provost_model::{Entity, Finding, Incident};
 
 pub use bridge::{Bridge, BridgeRun};
@@ -26,6 +27,8 @@ pub use content::{Content, ContentError};
 pub use lifecycle::action_hash;
 pub use rarity::Measure;
 pub use story::shown_entities;
+
+use crate::parallel::in_tasks;
 
 /// How findings are joined.
 #[derive(Debug, Clone)]
@@ -93,6 +96,7 @@ pub async fn correlate(
         return Outcome::default();
     };
     let entities: BTreeSet<Entity> = findings.iter().flat_map(|one| one.entities.iter().cloned()).collect();
+    let entities = Arc::new(entities);
     // Event time is a closed span, a query's range is open at its end.
     let to = to + TimeDelta::microseconds(1);
     let questions = QueryOptions {
@@ -101,14 +105,23 @@ pub async fn correlate(
         scalars: query::scalars(&entities, from, to),
         row_limit: Some(options.row_limit),
         time_limit: Some(options.time_limit),
+        partitions: Some(1),
+        memo: Some(Memo::default()),
     };
     let baseline = QueryOptions { time_range: Some((from - options.baseline, to)), ..questions.clone() };
     let (rarities, problems) =
         rarity::Rarities::measure(engine, catalog, &content.rarity, &entities, &baseline).await;
     let mut outcome = Outcome { problems, ..Outcome::default() };
     let mut links = Vec::new();
-    for bridge in &content.bridges {
-        let (found, run) = bridge.run(engine, catalog, &entities, &questions).await;
+    let asking = |bridge: Bridge| {
+        let (engine, catalog) = (engine.clone(), Arc::clone(catalog));
+        let (entities, questions) = (Arc::clone(&entities), questions.clone());
+        async move { bridge.run(&engine, &catalog, &entities, &questions).await }
+    };
+    let runs = in_tasks(content.bridges.iter().cloned().map(asking).collect());
+    // In the bridges' order, whichever is done first.
+    for (place, ran) in runs.collect::<BTreeMap<_, _>>().await {
+        let (found, run) = ran.unwrap_or_else(|error| content.bridges[place].broken(&error));
         links.extend(found);
         outcome.bridges.push(run);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use provost_kql::{Catalog, Engine, QueryOptions, Scalar};
+use provost_kql::{Catalog, Engine, Prepared, QueryOptions, Scalar};
 use provost_model::{Entity, EntityKind, parse_time};
 use serde_json::{Map, Value};
 
@@ -29,6 +29,11 @@ pub(crate) async fn rows(
 ) -> Result<Answer, String> {
     let prepared =
         engine.prepare(Arc::clone(catalog), text, options).await.map_err(|error| error.to_string())?;
+    answer(prepared, options).await
+}
+
+/// Runs a query that is ready.
+pub(crate) async fn answer(prepared: Prepared, options: &QueryOptions) -> Result<Answer, String> {
     let result = prepared.collect().await.map_err(|error| error.to_string())?;
     let rows: Vec<Row> = result.objects().collect();
     let cut = options.row_limit.is_some_and(|limit| rows.len() >= limit);

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use futures::StreamExt;
 use provost_kql::{Catalog, Engine, QueryOptions};
 use provost_model::{Entity, EntityKind};
 use serde::Deserialize;
 
 use super::query;
+use crate::parallel::in_tasks;
 
 /// In a small tenant "everyone" is soon reached; fewer observers than this are counted as this many.
 const FEWEST_OBSERVERS: f64 = 20.0;
@@ -70,15 +72,19 @@ impl Rarities {
     ) -> (Self, Vec<String>) {
         let mut rarities = Self::default();
         let mut problems = Vec::new();
-        for measure in measures {
-            let wanted: Vec<&Entity> =
-                entities.iter().filter(|entity| entity.kind() == measure.kind).collect();
-            if wanted.is_empty() {
-                continue;
-            }
-            match measure.run(engine, catalog, options).await {
+        let of_kind = |kind| entities.iter().filter(move |entity| entity.kind() == kind);
+        let asked: Vec<&Measure> =
+            measures.iter().filter(|measure| of_kind(measure.kind).next().is_some()).collect();
+        let asking = |measure: Measure| {
+            let (engine, catalog, options) = (engine.clone(), Arc::clone(catalog), options.clone());
+            async move { measure.run(&engine, &catalog, &options).await }
+        };
+        let runs = in_tasks(asked.iter().copied().cloned().map(asking).collect());
+        for (place, counted) in runs.collect::<BTreeMap<_, _>>().await {
+            let measure = asked[place];
+            match counted.map_err(|error| error.to_string()).flatten() {
                 Ok((counts, total)) => {
-                    for entity in wanted {
+                    for entity in of_kind(measure.kind) {
                         let count = counts.get(entity).copied().unwrap_or_default();
                         rarities.measured.insert(entity.clone(), measure.rarity(count, total));
                     }

@@ -11,7 +11,7 @@ use super::template::{list, list_of, plain};
 /// How many entities of an incident are worth a person's first look.
 const SHOWN_ENTITIES: usize = 10;
 /// How many of a kind a title names.
-const NAMED_IN_TITLE: usize = 2;
+const NAMED_IN_TITLE: usize = 1;
 /// How many findings the description names.
 const NAMED_FINDINGS: usize = 10;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use provost_kql::{Catalog, Engine, Prepared, QueryError, QueryOptions};
+use provost_kql::{Catalog, Engine, Memo, Prepared, QueryError, QueryOptions};
 use provost_model::{Family, Finding};
 use uuid::Uuid;
 
@@ -92,6 +92,7 @@ pub struct Evaluator {
     engine: Engine,
     catalog: Arc<dyn Catalog>,
     limits: Limits,
+    memo: Memo,
 }
 
 impl std::fmt::Debug for Evaluator {
@@ -119,7 +120,7 @@ pub async fn evaluate(
 impl Evaluator {
     /// An evaluator with the default limits.
     pub fn new(engine: Engine, catalog: Arc<dyn Catalog>) -> Self {
-        Self { engine, catalog, limits: Limits::default() }
+        Self { engine, catalog, limits: Limits::default(), memo: Memo::default() }
     }
 
     /// The same with other limits.
@@ -166,6 +167,9 @@ impl Evaluator {
             // One more than is allowed, to see that there are more.
             row_limit: Some(self.limits.rows.saturating_add(1)),
             time_limit: Some(self.limits.time),
+            // Rules run side by side, which uses the processors better than parts of a query would.
+            partitions: Some(1),
+            memo: Some(self.memo.clone()),
         };
         self.engine.prepare(Arc::clone(&self.catalog), &rule.query, &options).await
     }

@@ -92,23 +92,10 @@ impl Lake {
 
     /// How far the lake says that job and partition are covered.
     pub async fn position(&self, spec: &'static TableSpec, name: &str) -> Result<Option<i64>, LakeError> {
-        match self.table(spec).await? {
-            Some(table) => self.position_in(spec, &table, name).await,
+        match self.newest(spec).await?.as_mut() {
+            Some(open) => open.position(name).await.map_err(|error| self.error(spec, "read", error)),
             None => Ok(None),
         }
-    }
-
-    async fn position_in(
-        &self,
-        spec: &'static TableSpec,
-        table: &DeltaTable,
-        name: &str,
-    ) -> Result<Option<i64>, LakeError> {
-        let snapshot = table.snapshot().map_err(|error| self.error(spec, "read", error))?;
-        snapshot
-            .transaction_version(table.log_store().as_ref(), name)
-            .await
-            .map_err(|error| self.error(spec, "read", error))
     }
 
     /// The ids in the table among rows of that span of event time, as digests.
@@ -224,7 +211,7 @@ impl Append<'_> {
                 self.look_again().await?;
             }
             if let Some(progress) = progress {
-                let position = self.lake.position_in(self.spec, &self.table, &progress.name).await?;
+                let position = self.lake.position(self.spec, &progress.name).await?;
                 if position != progress.expected {
                     return Err(LakeError::Conflict { table: self.spec.name() });
                 }
@@ -239,7 +226,7 @@ impl Append<'_> {
 
     async fn try_commit(&mut self, adds: &[Add], progress: Option<&Progress>) -> Result<(), LakeError> {
         let fail = |error| self.lake.error(self.spec, "commit to", error);
-        let appends = self.lake.position_in(self.spec, &self.table, APPENDS).await?.unwrap_or(0);
+        let appends = self.lake.position(self.spec, APPENDS).await?.unwrap_or(0);
         let mut transactions = vec![Transaction::new(APPENDS, appends + 1)];
         let mut metadata: HashMap<String, serde_json::Value> = HashMap::new();
         metadata.insert("provost.source".to_owned(), self.source.clone().into());

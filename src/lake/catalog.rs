@@ -68,14 +68,37 @@ impl Lake {
         all_versions: bool,
     ) -> Result<Arc<dyn TableProvider>, LakeError> {
         let fail = |error| self.engine_error(spec, "read", error);
-        let Some(table) = self.table(spec).await? else {
+        let mut open = self.newest(spec).await?;
+        let Some(open) = open.as_mut() else {
             let empty = MemTable::try_new(stored_schema(spec), vec![Vec::new()]).map_err(fail)?;
             return Ok(Arc::new(empty));
         };
-        let provider = table.table_provider().await.map_err(fail)?;
-        let Some(key) = spec.latest_by().filter(|_| !all_versions) else {
-            return Ok(provider);
+        let rows = match &open.rows {
+            Some(rows) => Arc::clone(rows),
+            None => {
+                let provider: Arc<dyn TableProvider> = open.table().table_provider().await.map_err(fail)?;
+                open.rows = Some(Arc::clone(&provider));
+                provider
+            }
         };
+        let Some(key) = spec.latest_by().filter(|_| !all_versions) else {
+            return Ok(rows);
+        };
+        if let Some(latest) = &open.latest {
+            return Ok(Arc::clone(latest));
+        }
+        let latest = self.latest(spec, key, rows).map_err(fail)?;
+        open.latest = Some(Arc::clone(&latest));
+        Ok(latest)
+    }
+
+    /// A view of a table with the latest version of each row.
+    fn latest(
+        &self,
+        spec: &'static TableSpec,
+        key: &str,
+        rows: Arc<dyn TableProvider>,
+    ) -> datafusion::error::Result<Arc<dyn TableProvider>> {
         let quoted = |name: &str| col(format!("\"{name}\""));
         let mut newest_first = vec![quoted(TableSpec::INGESTED_AT).sort(false, false)];
         if spec.position("Version").is_some() {
@@ -83,20 +106,15 @@ impl Lake {
         }
         newest_first.push(quoted(TableSpec::EVENT_ID).sort(true, true));
         let place = "_Place";
-        let latest = row_number()
-            .partition_by(vec![quoted(key)])
-            .order_by(newest_first)
-            .build()
-            .map(|place_expr| place_expr.alias(place));
-        let view = latest
-            .and_then(|latest| self.session.read_table(provider)?.window(vec![latest]))
-            .and_then(|frame| frame.filter(quoted(place).eq(lit(1_u64))))
-            .and_then(|frame| frame.drop_columns(&[format!("\"{place}\"").as_str()]))
-            .map_err(fail)?;
-        // Read here and now: such tables are small, and a window below a query's own sort confuses the planner.
-        let schema = Arc::clone(view.schema().inner());
-        let rows = view.collect().await.map_err(fail)?;
-        Ok(Arc::new(MemTable::try_new(schema, vec![rows]).map_err(fail)?))
+        let numbered =
+            row_number().partition_by(vec![quoted(key)]).order_by(newest_first).build()?.alias(place);
+        let view = self
+            .session
+            .read_table(rows)?
+            .window(vec![numbered])?
+            .filter(quoted(place).eq(lit(1_u64)))?
+            .drop_columns(&[format!("\"{place}\"").as_str()])?;
+        Ok(view.into_view())
     }
 }
 

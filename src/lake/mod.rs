@@ -12,6 +12,7 @@ mod catalog;
 mod error;
 mod ledger;
 mod maintenance;
+mod open;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,7 +25,7 @@ use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::{StructField, StructType};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use provost_model::{TableSpec, hint, tables};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use url::Url;
 
 pub use append::{Append, Appended, Progress};
@@ -34,6 +35,8 @@ pub use error::LakeError;
 pub use ledger::{Gap, Ledger, PartitionStatus, Run, RunStatus};
 pub use maintenance::{Compacted, Retained, Vacuumed};
 
+use open::OpenTable;
+
 /// Partition column: the UTC day of `TimeGenerated`.
 const DAY: &str = "_Day";
 
@@ -41,9 +44,9 @@ const DAY: &str = "_Day";
 pub struct Lake {
     root: Url,
     session: SessionContext,
-    open: Mutex<HashMap<&'static str, DeltaTable>>,
-    /// Held while a table is created, so that partitions that start together do not create it twice.
-    creating: Mutex<()>,
+    /// Each table behind a lock of its own: one that is being brought up to date keeps no other waiting, and
+    /// partitions that start together do not create it twice.
+    open: HashMap<&'static str, Mutex<Option<OpenTable>>>,
 }
 
 impl fmt::Debug for Lake {
@@ -58,7 +61,8 @@ impl Lake {
         let root = root_url(location)?;
         let config = SessionConfig::new().with_target_partitions(1);
         let session = SessionContext::new_with_config(config);
-        Ok(Self { root, session, open: Mutex::new(HashMap::new()), creating: Mutex::new(()) })
+        let open = tables().iter().map(|spec| (spec.name(), Mutex::new(None))).collect();
+        Ok(Self { root, session, open })
     }
 
     /// Where it is.
@@ -76,20 +80,30 @@ impl Lake {
 
     /// The Delta table at its newest version; `None` where nothing was ever written to it.
     async fn table(&self, spec: &'static TableSpec) -> Result<Option<DeltaTable>, LakeError> {
-        let mut open = self.open.lock().await;
-        if let Some(table) = open.get_mut(spec.name()) {
-            table.update_state().await.map_err(|error| self.error(spec, "read", error))?;
-            return Ok(Some(table.clone()));
+        let open = self.newest(spec).await?;
+        Ok(open.as_ref().map(|open| open.table().clone()))
+    }
+
+    /// The table at its newest version, kept from all others as long as the caller holds it.
+    async fn newest(&self, spec: &'static TableSpec) -> Result<MutexGuard<'_, Option<OpenTable>>, LakeError> {
+        let Some(open) = self.open.get(spec.name()) else {
+            return Err(LakeError::UnknownTable { name: spec.name().to_owned(), hint: String::new() });
+        };
+        let mut open = open.lock().await;
+        match open.as_mut() {
+            Some(table) => table.refresh().await.map_err(|error| self.error(spec, "read", error))?,
+            None => *open = self.load(spec).await?.map(OpenTable::new),
         }
+        Ok(open)
+    }
+
+    async fn load(&self, spec: &'static TableSpec) -> Result<Option<DeltaTable>, LakeError> {
         if !self.may_exist(spec) {
             return Ok(None);
         }
         let mut table = self.handle(spec)?;
         match table.load().await {
-            Ok(()) => {
-                open.insert(spec.name(), table.clone());
-                Ok(Some(table))
-            }
+            Ok(()) => Ok(Some(table)),
             Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => Ok(None),
             Err(error) => Err(self.error(spec, "open", error)),
         }
@@ -97,30 +111,36 @@ impl Lake {
 
     /// The Delta table, created or widened to the columns of this version of the program.
     async fn table_for_writing(&self, spec: &'static TableSpec) -> Result<DeltaTable, LakeError> {
-        let Some(table) = self.table(spec).await? else {
-            return self.create(spec).await;
+        let mut open = self.newest(spec).await?;
+        let changed = match open.as_ref() {
+            None => self.create(spec).await?,
+            Some(known) => match self.widened(spec, known.table()).await? {
+                Some(widened) => widened,
+                None => return Ok(known.table().clone()),
+            },
         };
+        *open = Some(OpenTable::new(changed.clone()));
+        Ok(changed)
+    }
+
+    /// The table with the columns that it lacks; `None` where it has them all.
+    async fn widened(
+        &self,
+        spec: &'static TableSpec,
+        table: &DeltaTable,
+    ) -> Result<Option<DeltaTable>, LakeError> {
         let known = table.snapshot().map_err(|error| self.error(spec, "read", error))?.schema();
         let wanted = delta_fields(spec).map_err(|error| self.error(spec, "describe", error.into()))?;
         let missing: Vec<StructField> =
             wanted.into_iter().filter(|field| known.field(field.name()).is_none()).collect();
         if missing.is_empty() {
-            return Ok(table);
+            return Ok(None);
         }
-        let widened = table
-            .add_columns()
-            .with_fields(missing)
-            .await
-            .map_err(|error| self.error(spec, "add columns to", error))?;
-        self.open.lock().await.insert(spec.name(), widened.clone());
-        Ok(widened)
+        let widened = table.clone().add_columns().with_fields(missing).await;
+        widened.map(Some).map_err(|error| self.error(spec, "add columns to", error))
     }
 
     async fn create(&self, spec: &'static TableSpec) -> Result<DeltaTable, LakeError> {
-        let _alone = self.creating.lock().await;
-        if let Some(table) = self.table(spec).await? {
-            return Ok(table);
-        }
         self.make_folder(spec)?;
         let fields = delta_fields(spec).map_err(|error| self.error(spec, "describe", error.into()))?;
         let created = self
@@ -135,12 +155,9 @@ impl Lake {
             )
             .await;
         match created {
-            Ok(table) => {
-                self.open.lock().await.insert(spec.name(), table.clone());
-                Ok(table)
-            }
-            // Somebody else was first: theirs is as good.
-            Err(error) => match self.table(spec).await? {
+            Ok(table) => Ok(table),
+            // Another program was first: its table is as good.
+            Err(error) => match self.load(spec).await? {
                 Some(table) => Ok(table),
                 None => Err(self.error(spec, "create", error)),
             },

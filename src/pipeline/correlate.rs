@@ -1,11 +1,17 @@
 //! Correlation and triage over the lake: `Findings` in, `Incidents` out.
 
+use std::pin::pin;
+use std::sync::Arc;
+
+use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
 use provost_model::{Finding, Incident, format_time};
 
 use super::Pipeline;
 use crate::correlate::{self, correlate};
 use crate::lake::Lake;
+use crate::parallel::in_tasks;
 use crate::triage::{self, triage};
 
 /// Findings older than this many correlation windows before the newest evidence are past.
@@ -41,9 +47,17 @@ impl Pipeline {
         }));
         let triage_options = triage::Options { time_limit: self.query_timeout, ..triage::Options::at(now) };
         let mut incidents = outcome.incidents;
-        for incident in incidents.iter_mut().filter(|incident| incident.superseded_by.is_none()) {
-            triage(&self.engine, &catalog, incident, &self.playbooks, &triage_options).await;
-            progress(incident);
+        let answering = |mut incident: Incident| {
+            let (pipeline, catalog, options) = (self.clone(), Arc::clone(&catalog), triage_options.clone());
+            async move {
+                triage(&pipeline.engine, &catalog, &mut incident, &pipeline.playbooks, &options).await;
+                incident
+            }
+        };
+        let mut running = pin!(in_tasks(incidents.iter().cloned().map(answering).collect()));
+        while let Some((place, answered)) = running.next().await {
+            incidents[place] = answered.context("triage ended abruptly")?;
+            progress(&incidents[place]);
         }
         let spec = Lake::spec("Incidents")?;
         if !incidents.is_empty() {

@@ -4,14 +4,15 @@
 //! rows taken in since then, however old their event time, bring the steps they touch up again.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
 use provost_kql::QueryOptions;
 use provost_model::{Finding, format_time, parse_time, tables};
 use serde_json::{Map, Value};
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::Pipeline;
@@ -19,6 +20,7 @@ use crate::detect::{
     Evaluator, KnownFindings, Limits, Rule, RuleOutcome, RuleStatus, Step, steps_due, steps_touched,
 };
 use crate::lake::{Lake, Progress, Run, RunStatus};
+use crate::parallel::in_tasks;
 
 /// What a run of the rules did.
 #[derive(Debug, Default)]
@@ -54,29 +56,23 @@ impl Pipeline {
         let evaluator = Evaluator::new(self.engine.clone(), self.catalog()).with_limits(limits);
         let mut spans = Spans { pipeline: self, now, known: BTreeMap::new() };
         let mut waiting = Vec::new();
-        for (place, rule) in self.rules.iter().filter_map(|file| file.rule()).enumerate() {
+        for rule in self.rules.iter().filter_map(|file| file.rule()) {
             let state = self.rule_state(rule).await?;
             let steps = self.steps(rule, &state, &mut spans, now).await?;
-            waiting.push((place, rule.clone(), state, steps));
+            waiting.push((rule.clone(), state, steps));
         }
 
-        // Rules are independent of each other: as many at once as there are processors. Each is a task of its own, so
-        // that none stands still while another one waits for the lake.
-        waiting.reverse();
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut running = JoinSet::new();
         let mut outcomes = BTreeMap::new();
-        loop {
-            while running.len() < at_once {
-                let Some((place, rule, state, steps)) = waiting.pop() else { break };
-                let (evaluator, known) = (evaluator.clone(), self.clone());
-                running.spawn(async move {
-                    let outcome = evaluator.evaluate(&rule, &steps, &known).await;
-                    (place, rule, state, outcome)
-                });
+        let evaluation = |(rule, state, steps): (Rule, RuleState, Vec<Step>)| {
+            let (evaluator, known) = (evaluator.clone(), self.clone());
+            async move {
+                let outcome = evaluator.evaluate(&rule, &steps, &known).await;
+                (rule, state, outcome)
             }
-            let Some(done) = running.join_next().await else { break };
-            let (place, rule, state, outcome) = done.context("a rule ended abruptly")?;
+        };
+        let mut running = pin!(in_tasks(waiting.into_iter().map(evaluation).collect()));
+        while let Some((place, done)) = running.next().await {
+            let (rule, state, outcome) = done.context("a rule ended abruptly")?;
             self.keep(&rule, &outcome, &state, now).await?;
             progress(&outcome);
             outcomes.insert(place, outcome);
@@ -106,14 +102,14 @@ impl Pipeline {
         now: DateTime<Utc>,
     ) -> anyhow::Result<Vec<Step>> {
         let mut steps = steps_due(rule, state.evaluated, now);
-        let mut ingested = false;
+        let mut ingested = Vec::new();
         for table in self.tables_of(rule, now).await {
-            for span in spans.since(&table, state.seen).await? {
-                ingested = true;
-                steps.extend(steps_touched(rule, *span, state.evaluated.unwrap_or(now)));
-            }
+            ingested.extend_from_slice(spans.since(&table, state.seen).await?);
         }
-        if !ingested && state.evaluated.is_none() {
+        for span in joined(&mut ingested, rule.recent) {
+            steps.extend(steps_touched(rule, span, state.evaluated.unwrap_or(now)));
+        }
+        if ingested.is_empty() && state.evaluated.is_none() {
             // Nothing to read and nothing known: the rule is up to date as it is.
             steps.clear();
         }
@@ -170,6 +166,19 @@ struct RuleState {
     seen: Option<DateTime<Utc>>,
 }
 
+/// Spans in the order of time, those less than `gap` apart made one: their steps would lie in each other's way.
+fn joined(spans: &mut [Span], gap: TimeDelta) -> Vec<Span> {
+    spans.sort();
+    let mut joined: Vec<Span> = Vec::new();
+    for (first, last) in spans.iter().copied() {
+        match joined.last_mut() {
+            Some(before) if first - before.1 < gap => before.1 = before.1.max(last),
+            _ => joined.push((first, last)),
+        }
+    }
+    joined
+}
+
 /// The stretches of event time in which rows were taken in since an instant, by table; each is asked once.
 struct Spans<'a> {
     pipeline: &'a Pipeline,
@@ -197,21 +206,16 @@ impl Spans<'_> {
             .unwrap_or_default();
         let query = format!(
             "{table} {filter} | summarize First = min(TimeGenerated), Last = max(TimeGenerated) \
-             by Stretch = bin(TimeGenerated, 6h) | sort by Stretch asc"
+             by bin(TimeGenerated, 6h)"
         );
         let answer = self.pipeline.ask(&query, self.now).await?;
         let instant = |row: &Map<String, Value>, name: &str| {
             row.get(name)?.as_str().and_then(|text| parse_time(text).ok())
         };
-        let mut spans: Vec<Span> = Vec::new();
-        for row in answer.objects() {
-            let Some((first, last)) = instant(&row, "First").zip(instant(&row, "Last")) else { continue };
-            match spans.last_mut() {
-                Some(before) if first - before.1 < TimeDelta::hours(6) => before.1 = last,
-                _ => spans.push((first, last)),
-            }
-        }
-        Ok(spans)
+        let rows = answer.objects();
+        let mut spans: Vec<Span> =
+            rows.filter_map(|row| instant(&row, "First").zip(instant(&row, "Last"))).collect();
+        Ok(joined(&mut spans, TimeDelta::hours(6)))
     }
 }
 

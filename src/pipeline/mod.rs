@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use provost_connectors::Source;
 use provost_kql::{Catalog, Engine, EngineOptions, QueryOptions, ResultSet, Table};
@@ -23,7 +23,7 @@ pub use detect::DetectSummary;
 pub use maintain::{KEEP_FILES, MaintainSummary};
 pub use pull::{Batches, PullRequest, PullSummary};
 
-use crate::config::{Config, Content};
+use crate::config::{Config, Content, RuleChoice};
 use crate::correlate::Content as CorrelationContent;
 use crate::detect::{Rule, RuleFile, Watchlist, Watchlists};
 use crate::lake::{Lake, LakeCatalog};
@@ -63,6 +63,7 @@ impl Pipeline {
             .iter()
             .map(|file| RuleFile { path: file.path.clone(), result: Rule::parse(&file.text) })
             .collect();
+        let rules = chosen(rules, &config.rules)?;
         let mut watchlists = Watchlists::default();
         let mut tables: BTreeMap<String, Table> = BTreeMap::new();
         for file in &content.watchlists {
@@ -159,9 +160,31 @@ impl Pipeline {
 
     /// Asks the lake what the program itself wants to know.
     async fn ask(&self, text: &str, now: DateTime<Utc>) -> anyhow::Result<ResultSet> {
-        let options = QueryOptions { now, ..QueryOptions::default() };
+        let options = QueryOptions { now, partitions: Some(1), ..QueryOptions::default() };
         self.query(text, &options).await.with_context(|| format!("asking the lake: {text}"))
     }
+}
+
+/// The rules that the configuration wants to run. A name in it that no rule has is an error: it would silently leave
+/// running, or not running, what was meant.
+fn chosen(rules: Vec<RuleFile>, choice: &RuleChoice) -> anyhow::Result<Vec<RuleFile>> {
+    let named = |file: &RuleFile, name: &String| {
+        file.rule().is_some_and(|rule| rule.id == *name) || file.path.with_extension("").ends_with(name)
+    };
+    for (list, names) in [("enabled", choice.enabled.as_deref()), ("disabled", Some(&choice.disabled))] {
+        for name in names.unwrap_or_default() {
+            if !rules.iter().any(|file| named(file, name)) {
+                let known = rules.iter().filter_map(|file| file.path.file_stem()?.to_str());
+                let hint = provost_model::hint(name, known);
+                bail!("rules.{list}: there is no rule '{name}'{hint}; `provost rules list` names them");
+            }
+        }
+    }
+    let wanted = |file: &RuleFile| {
+        let is_in = |names: &[String]| names.iter().any(|name| named(file, name));
+        choice.enabled.as_deref().is_none_or(is_in) && !is_in(&choice.disabled)
+    };
+    Ok(rules.into_iter().filter(wanted).collect())
 }
 
 /// The rule files at a path, for `provost rules check DIR`.

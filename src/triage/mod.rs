@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use provost_kql::{Catalog, Engine, QueryOptions, Scalar};
+use provost_kql::{Catalog, Engine, Memo, QueryOptions, Scalar};
 use provost_model::{Entity, EntityKind, Incident, TriageAnswer};
 use serde_json::Value;
 
@@ -58,7 +58,8 @@ pub async fn triage(
     if incident.superseded_by.is_some() {
         return;
     }
-    let mut desk = Desk { engine, catalog, incident, options, present: HashMap::new() };
+    let mut desk =
+        Desk { engine, catalog, incident, options, memo: Memo::default(), present: HashMap::new() };
     let applying = applying(incident, playbooks);
     let mut answers = Vec::new();
     for playbook in &applying {
@@ -136,6 +137,7 @@ struct Desk<'a> {
     catalog: &'a Arc<dyn Catalog>,
     incident: &'a Incident,
     options: &'a Options,
+    memo: Memo,
     /// Whether a table has rows in the days looked at.
     present: HashMap<(String, u16), bool>,
 }
@@ -173,10 +175,11 @@ impl Desk<'_> {
         let options = self.query_options(ask.days_before);
         let cannot = |reason: String| Said::CannotSay { reason: format!("Cannot be answered: {reason}.") };
         let text = functions::with_functions(&ask.query);
-        let tables = match self.engine.prepare(Arc::clone(self.catalog), &text, &options).await {
-            Ok(prepared) => prepared.tables().to_vec(),
+        let prepared = match self.engine.prepare(Arc::clone(self.catalog), &text, &options).await {
+            Ok(prepared) => prepared,
             Err(error) => return cannot(error.to_string()),
         };
+        let tables = prepared.tables().to_vec();
         let mut missing = Vec::new();
         for table in &tables {
             if !self.present(table, ask.days_before, &options).await {
@@ -200,7 +203,7 @@ impl Desk<'_> {
                 Err(problem) => return cannot(problem),
             }
         }
-        let answer = match query::rows(self.engine, self.catalog, &text, &options).await {
+        let answer = match query::answer(prepared, &options).await {
             Ok(answer) => answer,
             Err(problem) => return cannot(problem),
         };
@@ -241,6 +244,8 @@ impl Desk<'_> {
             scalars,
             row_limit: Some(self.options.row_limit),
             time_limit: Some(self.options.time_limit),
+            partitions: Some(1),
+            memo: Some(self.memo.clone()),
         }
     }
 

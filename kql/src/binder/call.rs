@@ -73,7 +73,8 @@ impl<'a> Binder<'a> {
         Ok(Some(match name.text.as_str() {
             "materialize" => {
                 let Some(arg) = args.first() else { return fault(span, "a table is missing") };
-                self.table(&arg.value, context)?
+                let relation = self.table(&arg.value, context)?;
+                self.materialize(relation)?
             }
             "table" => {
                 let table = self.constant_text(args, 0, span)?;

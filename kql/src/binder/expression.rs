@@ -7,14 +7,18 @@ use datafusion::logical_expr::{
 };
 
 use super::types::{arithmetic, bool_literal, cast, comparable, compare};
-use super::{Any, Binder, Binding, Context, Relation, fault};
+use super::{Any, Binder, Binding, Col, Context, Relation, fault};
 use crate::ast::{BinaryOp, Expr, ExprKind, InOp, Literal, Span, TextOp, UnaryOp};
 use crate::diagnostics::Diagnostic;
 use crate::functions::text_match::{Test, text_match};
 use crate::functions::{Kernel, Typed};
 use crate::json::Step;
+use crate::memo::{Reads, reads};
 use crate::types::KqlType;
 use crate::value::{Cells, Value, parse_decimal};
+
+/// The most values of a watchlist that a condition is given as a list.
+const LONGEST_LIST: usize = 2_000;
 
 impl<'a> Binder<'a> {
     pub(super) fn expression(&mut self, expr: &'a Expr, context: &mut Context<'_>) -> Binding<Typed> {
@@ -205,6 +209,13 @@ impl<'a> Binder<'a> {
         let Some(first) = table.columns.first().cloned() else {
             return fault(span, "this table has no columns");
         };
+        if reads(&table.plan)? != Reads::Tables {
+            let items = self.items(&table, &first)?;
+            // Of more than that, a join makes less of the plan.
+            if items.len() <= LONGEST_LIST {
+                return in_values(op, value, items, span);
+            }
+        }
         if let (InOp::In { ignoring_case, negated }, true) = (op, filter) {
             let Some(kind) = comparable(value.kind, first.kind) else {
                 return fault(
@@ -225,15 +236,21 @@ impl<'a> Binder<'a> {
                 .into();
             return Ok(if negated { not_in_subquery(needle, plan) } else { in_subquery(needle, plan) });
         }
-        let first = self.project(&table, vec![(first.name.clone(), first.typed())], Vec::new())?;
-        let kind = first.columns[0].kind;
-        let plan = LogicalPlanBuilder::from(first.plan).distinct()?.build()?;
+        let items = self.items(&table, &first)?;
+        in_values(op, value, items, span)
+    }
+
+    /// The different values of a column, read before the query runs.
+    fn items(&mut self, table: &Relation, column: &Col) -> Binding<Vec<Typed>> {
+        let only = self.project(table, vec![(column.name.clone(), column.typed())], Vec::new())?;
+        let kind = column.kind;
+        let plan = LogicalPlanBuilder::from(only.plan).distinct()?.build()?;
         let mut items = Vec::new();
         for batch in self.rows(plan)? {
             let cells = Cells::new(batch.column(0).as_ref())?;
             items.extend((0..batch.num_rows()).map(|row| Typed::literal(cells.get(row), kind)));
         }
-        in_values(op, value, items, span)
+        Ok(items)
     }
 }
 

@@ -32,6 +32,7 @@ use crate::catalog::Table;
 use crate::diagnostics::Diagnostic;
 use crate::engine::{QueryOptions, RenderHint};
 use crate::functions::Typed;
+use crate::memo::{Reads, reads};
 use crate::time;
 use crate::types::{Column, KqlType, Scalar};
 use crate::value::Value;
@@ -48,9 +49,10 @@ pub(crate) struct Bound {
 pub(crate) enum Need {
     Table(String),
     Watchlist(String),
-    /// The rows of a plan, to be kept under a key.
+    /// The rows of a plan, to be kept under a key; under the second one for other queries too.
     Rows {
         key: String,
+        lasting: Option<String>,
         plan: Box<LogicalPlan>,
     },
 }
@@ -423,11 +425,19 @@ impl<'a> Binder<'a> {
     }
 
     /// The rows of a plan, which the engine runs before the query itself.
-    pub(crate) fn rows(&mut self, plan: LogicalPlan) -> Binding<&'a [RecordBatch]> {
+    pub(crate) fn rows(&mut self, plan: LogicalPlan) -> Binding<Vec<RecordBatch>> {
+        let lasting = match reads(&plan)? {
+            Reads::Watchlists(key) => Some(key),
+            Reads::Constants | Reads::Tables => None,
+        };
+        let memo = self.environment.options.memo.as_ref();
+        if let Some(rows) = memo.zip(lasting.as_ref()).and_then(|(memo, key)| memo.get(key)) {
+            return Ok(rows);
+        }
         let key = format!("{}: {}", self.counter, plan.display_indent());
         match self.environment.answers.rows.get(&key) {
-            Some(batches) => Ok(batches),
-            None => Err(Stop::Need(Need::Rows { key, plan: Box::new(plan) })),
+            Some(batches) => Ok(batches.clone()),
+            None => Err(Stop::Need(Need::Rows { key, lasting, plan: Box::new(plan) })),
         }
     }
 }

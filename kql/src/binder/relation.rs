@@ -1,12 +1,16 @@
 //! Tables while a query is bound: a plan, and what its columns are called.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use datafusion::common::Column as PlanColumn;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{Column as PlanColumn, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, SortExpr};
 
 use super::{Binder, Stop};
 use crate::functions::Typed;
+use crate::materialized::Materialized;
 use crate::types::KqlType;
 use crate::value::Value;
 
@@ -70,10 +74,33 @@ impl Relation {
         carried.extend(self.outer.iter().map(|col| col.column.clone()));
         carried
     }
+
+    /// The same table by another plan, in which each column has another name.
+    fn renamed(&self, plan: LogicalPlan, rename: impl Fn(&PlanColumn) -> PlanColumn) -> Self {
+        let rename_col = |col: &Col| Col { column: rename(&col.column), ..col.clone() };
+        let rename_key = |key: &SortExpr| match &key.expr {
+            Expr::Column(column) => Some(SortExpr { expr: Expr::Column(rename(column)), ..key.clone() }),
+            _ => None,
+        };
+        Relation {
+            plan,
+            columns: self.columns.iter().map(rename_col).collect(),
+            hidden: self.hidden.iter().map(rename_col).collect(),
+            order: self.order.iter().filter_map(rename_key).collect(),
+            parts: self.parts.iter().map(&rename).collect(),
+            outer: self.outer.iter().map(rename_col).collect(),
+            source: self.source.clone(),
+        }
+    }
 }
 
 fn columns_of(expr: &Expr) -> Vec<PlanColumn> {
     expr.column_refs().into_iter().cloned().collect()
+}
+
+/// A projection of columns whose names are already the plan's own, which the builder would look up one by one.
+fn projection(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan, Stop> {
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
 }
 
 /// A name not yet taken: the name itself, or it with the first free number.
@@ -123,7 +150,7 @@ impl Binder<'_> {
             // A table without columns still has its rows.
             exprs.push(Expr::Literal(Value::Null.into_scalar(KqlType::Bool), None).alias(self.fresh("none")));
         }
-        let plan = LogicalPlanBuilder::from(relation.plan.clone()).project(exprs)?.build()?;
+        let plan = projection(relation.plan.clone(), exprs)?;
         Ok(Relation { plan, columns: cols, hidden, ..relation.clone() })
     }
 
@@ -144,21 +171,25 @@ impl Binder<'_> {
         if exprs.is_empty() {
             return Ok(relation.clone());
         }
-        let rename = |column: &PlanColumn| fresh_of.get(column).unwrap_or(column).clone();
-        let rename_col = |col: &Col| Col { column: rename(&col.column), ..col.clone() };
-        let mut order = Vec::with_capacity(relation.order.len());
-        for key in &relation.order {
-            let Expr::Column(column) = &key.expr else { continue };
-            order.push(SortExpr { expr: Expr::Column(rename(column)), ..key.clone() });
+        let plan = projection(relation.plan.clone(), exprs)?;
+        Ok(relation.renamed(plan, |column| fresh_of.get(column).unwrap_or(column).clone()))
+    }
+
+    /// A relation whose rows are worked out once, wherever it is used.
+    pub(crate) fn materialize(&mut self, relation: Relation) -> Result<Relation, Stop> {
+        if !relation.parts.is_empty() || !relation.outer.is_empty() {
+            // Within `mv-apply` and `partition` it is part of the work on each row.
+            return Ok(relation);
         }
-        Ok(Relation {
-            plan: LogicalPlanBuilder::from(relation.plan.clone()).project(exprs)?.build()?,
-            columns: relation.columns.iter().map(rename_col).collect(),
-            hidden: relation.hidden.iter().map(rename_col).collect(),
-            order,
-            parts: relation.parts.iter().map(rename).collect(),
-            outer: relation.outer.iter().map(rename_col).collect(),
-            source: relation.source.clone(),
-        })
+        let relation = self.renamed_copy(&relation)?;
+        let reference = TableReference::bare(self.fresh("materialized"));
+        let provider: Arc<dyn TableProvider> = Arc::new(Materialized::new(relation.plan.clone()));
+        let scan = LogicalPlanBuilder::scan(reference.clone(), provider_as_source(provider), None)?;
+        let mut copy = relation
+            .renamed(scan.build()?, |column| PlanColumn::new(Some(reference.clone()), column.name.clone()));
+        if !copy.order.is_empty() {
+            copy.plan = LogicalPlanBuilder::from(copy.plan).sort(copy.order.clone())?.build()?;
+        }
+        Ok(copy)
     }
 }

@@ -69,7 +69,7 @@ impl<'a> Binder<'a> {
         }
         let Some(Some(table)) = answers.tables.get(name) else { return fault(span, "the table is gone") };
         self.tables.insert(name.to_owned());
-        let mut relation = self.scan(name, table)?;
+        let mut relation = self.scan(name, table, false)?;
         relation.source = Some(name.to_owned());
         if let Some((from, to)) = self.environment.options.time_range
             && let Some(col) = relation.find(TIME_COLUMN).cloned()
@@ -89,12 +89,12 @@ impl<'a> Binder<'a> {
         match answers.watchlists.get(alias) {
             None => Err(Stop::Need(Need::Watchlist(alias.to_owned()))),
             Some(None) => fault(span, format!("there is no watchlist `{alias}`")),
-            Some(Some(table)) => self.scan(alias, table),
+            Some(Some(table)) => self.scan(alias, table, true),
         }
     }
 
-    fn scan(&mut self, name: &str, table: &Table) -> Binding<Relation> {
-        let scan = Arc::new(KqlScan::new(table)?);
+    fn scan(&mut self, name: &str, table: &Table, is_watchlist: bool) -> Binding<Relation> {
+        let scan = Arc::new(KqlScan::new(table, is_watchlist)?);
         self.counter += 1;
         let reference = TableReference::bare(format!("{name}#{}", self.counter));
         let columns = scan.columns();

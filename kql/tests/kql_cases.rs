@@ -1,0 +1,92 @@
+//! Queries and what they give, as data: the files in `cases/`.
+//!
+//! A case is a heading `## …`, a query, a line `----`, and the rows, each a JSON array; or `error` and a part of the
+//! message. `PROVOST_BLESS=1 cargo test -p provost-kql --test kql_cases` writes what the engine gives now.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use provost_kql::{Engine, EngineOptions, MemoryCatalog, QueryOptions};
+
+const RULE: &str = "----\n";
+
+struct Case {
+    title: String,
+    query: String,
+    expected: String,
+}
+
+fn cases(text: &str) -> Vec<Case> {
+    text.split("## ")
+        .skip(1)
+        .map(|block| {
+            let (title, rest) = block.split_once('\n').expect("a title");
+            let (query, expected) = rest.split_once(RULE).unwrap_or((rest, ""));
+            Case {
+                title: title.to_owned(),
+                query: query.trim().to_owned(),
+                expected: expected.trim().to_owned(),
+            }
+        })
+        .collect()
+}
+
+async fn answer(engine: &Engine, query: &str) -> String {
+    let options = QueryOptions {
+        now: chrono::DateTime::from_timestamp(1_767_225_600, 0).expect("an instant"),
+        ..QueryOptions::default()
+    };
+    let run =
+        async { engine.prepare(Arc::new(MemoryCatalog::new()), query, &options).await?.collect().await };
+    match run.await {
+        Ok(result) => {
+            let mut text = String::new();
+            for row in result.rows() {
+                writeln!(text, "{}", serde_json::Value::Array(row)).expect("a string takes all");
+            }
+            text.trim().to_owned()
+        }
+        Err(error) => format!("error {}", error.to_string().lines().next().unwrap_or_default()),
+    }
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let entries = fs::read_dir(folder).expect("the cases");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn every_case_gives_what_it_says() {
+    let bless = std::env::var_os("PROVOST_BLESS").is_some();
+    let engine = Engine::new(EngineOptions::default()).expect("an engine");
+    let mut wrong = String::new();
+    for file in files() {
+        let text = fs::read_to_string(&file).expect("a file of cases");
+        let mut blessed = String::new();
+        for case in cases(&text) {
+            let given = answer(&engine, &case.query).await;
+            if given != case.expected {
+                writeln!(
+                    wrong,
+                    "{}: {}\n{}\nexpected\n{}\ngiven\n{given}\n",
+                    file.display(),
+                    case.title,
+                    case.query,
+                    case.expected
+                )
+                .expect("a string takes all");
+            }
+            write!(blessed, "## {}\n{}\n{RULE}{given}\n\n", case.title, case.query)
+                .expect("a string takes all");
+        }
+        if bless {
+            fs::write(&file, blessed.trim_end().to_owned() + "\n").expect("the file is writable");
+        }
+    }
+    assert!(bless || wrong.is_empty(), "{wrong}");
+}
