@@ -54,8 +54,15 @@ pub(super) async fn demo(app: &App, args: DemoArgs) -> anyhow::Result<Outcome> {
     let lake = if app.lake_named { app.config.lake.clone() } else { own };
 
     app.output.note("starting the mock clouds: Entra, Graph, ARM, Logs Ingestion, AWS");
-    let options =
-        ScenarioOptions { seed: args.seed, days: args.days, end: now, ..ScenarioOptions::default() };
+    // A tenant small enough to be looked through within a minute, and with noise enough to hide in.
+    let options = ScenarioOptions {
+        seed: args.seed,
+        days: args.days,
+        end: now,
+        devices: 24,
+        users: 20,
+        ..ScenarioOptions::default()
+    };
     let mut mock = MockOptions::new(Scenario::new(options));
     mock.clock = Clock::Fixed(now);
     // Real limits would have the demo wait for them; their refusals are part of --faults.
