@@ -177,10 +177,11 @@ async fn once(
     let mut results = running.join_all().await;
     others.sort_by_key(|job| match job.stage {
         JobStage::Pull { .. } => 0,
-        JobStage::Detect => 1,
-        JobStage::Correlate => 2,
-        JobStage::Deliver => 3,
-        JobStage::Maintain => 4,
+        // What a catch-up has brought lies in many small files, which every query after it would have to open.
+        JobStage::Maintain => 1,
+        JobStage::Detect => 2,
+        JobStage::Correlate => 3,
+        JobStage::Deliver => 4,
     });
     for job in others {
         if cancel.is_cancelled() {
