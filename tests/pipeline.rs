@@ -205,26 +205,37 @@ async fn with_every_fault_at_once_the_run_ends_with_the_same_lake() {
     assert_eq!(world.sentinel(), sentinel);
 }
 
-/// Starts the program ten times and kills it each time, at moments by chance that lie ever later in what it takes from
-/// beginning to end; gives how many of them it did not live to see.
-fn kill_ten_times(sandbox: &Sandbox, arguments: &[&str], length: Duration) -> usize {
+/// Kills the program ten times, at moments by chance within what it takes from beginning to end.
+fn kill_ten_times(sandbox: &Sandbox, arguments: &[&str], mut length: Duration) {
     let mut killed = 0;
-    for tenth in 0..10 {
+    for _ in 0..100 {
+        let started = Instant::now();
         let mut child = sandbox
             .command(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        let moment = (f64::from(tenth) + rand::random::<f64>()) / 10.0;
-        std::thread::sleep(length.mul_f64(moment));
-        if child.try_wait().expect("a child of ours").is_none() {
-            child.kill().expect("killed");
-            killed += 1;
+        let moment = length.mul_f64(rand::random());
+        loop {
+            if child.try_wait().expect("a child of ours").is_some() {
+                // There was less left to do than thought.
+                length = started.elapsed();
+                break;
+            }
+            if started.elapsed() >= moment {
+                child.kill().expect("killed");
+                child.wait().expect("gone");
+                killed += 1;
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
-        child.wait().expect("gone");
+        if killed == 10 {
+            return;
+        }
     }
-    killed
+    panic!("only {killed} runs lived long enough to be killed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,10 +243,9 @@ async fn a_run_killed_at_ten_moments_loses_and_doubles_nothing() {
     let (lake, sentinel) = undisturbed().await;
     let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
     // Work that was done need not be done again, so that later kills hit later stages.
-    let killed = kill_ten_times(&world.sandbox, &["run", "--once", "--all"], Duration::from_secs(6));
+    kill_ten_times(&world.sandbox, &["run", "--once", "--all"], Duration::from_secs(8));
     let run = world.run_once();
-    assert_eq!(run.code, 0, "after {killed} kills: {run:?}");
-    assert!(killed >= 5, "only {killed} runs lived long enough to be killed");
+    assert_eq!(run.code, 0, "{run:?}");
     assert_same(&world.lake(), &lake);
     assert_eq!(world.sentinel(), sentinel);
 }
@@ -244,26 +254,21 @@ async fn a_run_killed_at_ten_moments_loses_and_doubles_nothing() {
 async fn a_delivery_killed_at_ten_moments_loses_and_doubles_nothing() {
     let (lake, sentinel) = undisturbed().await;
     let world = World::start(Faults::none(), Clock::Fixed(now()), options()).await;
-    for source in ["cloudtrail", "activity", "network", "signins", "audits", "aws_cost", "azure_cost"] {
-        let run = world.sandbox.provost(&["pull", source]);
-        assert_eq!(run.code, 0, "{run:?}");
-    }
-    for stage in ["detect", "correlate"] {
+    for stage in ["pull", "detect", "correlate"] {
         let run = world.sandbox.provost(&[stage]);
         assert_eq!(run.code, 0, "{run:?}");
     }
-    let killed = kill_ten_times(&world.sandbox, &["deliver"], Duration::from_millis(1_500));
+    kill_ten_times(&world.sandbox, &["deliver"], Duration::from_secs(1));
     let run = world.sandbox.provost(&["deliver"]);
-    assert_eq!(run.code, 0, "after {killed} kills: {run:?}");
-    assert!(killed >= 2, "only {killed} deliveries lived long enough to be killed");
+    assert_eq!(run.code, 0, "{run:?}");
     assert_same(&world.lake(), &lake);
     assert_eq!(world.sentinel(), sentinel);
 }
 
 #[test]
 fn an_import_killed_at_ten_moments_loses_and_doubles_nothing() {
-    const FILES: usize = 40;
-    const RECORDS: usize = 250;
+    const FILES: usize = 20;
+    const RECORDS: usize = 1_000;
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("trail")).expect("made");
     for file in 0..FILES {
@@ -285,14 +290,13 @@ fn an_import_killed_at_ten_moments_loses_and_doubles_nothing() {
         std::fs::write(sandbox.path(&format!("trail/{file}.json")), text).expect("written");
     }
     let import = ["import", "AWSCloudTrail", "trail", "--format", "json"];
-    let killed = kill_ten_times(&sandbox, &import, Duration::from_secs(4));
+    kill_ten_times(&sandbox, &import, Duration::from_secs(3));
     let run = sandbox.provost(&import);
-    assert_eq!(run.code, 0, "after {killed} kills: {run:?}");
-    assert!(killed >= 5, "only {killed} imports lived long enough to be killed");
+    assert_eq!(run.code, 0, "{run:?}");
     let count = "AWSCloudTrail | summarize Rows = count(), Different = dcount(_EventId, 4)";
     let run = sandbox.provost(&["query", "--format", "json", count]);
     let rows = (FILES * RECORDS) as u64;
-    assert_eq!(run.json()[0]["Rows"].as_u64(), Some(rows), "after {killed} kills: {run:?}");
+    assert_eq!(run.json()[0]["Rows"].as_u64(), Some(rows), "{run:?}");
     let again = sandbox.provost(&import);
     assert_eq!(again.json()[0]["Rows"].as_u64(), Some(0), "{again:?}");
 }

@@ -60,11 +60,7 @@ impl Service {
     async fn start(app: &App) -> anyhow::Result<Self> {
         let pipeline = app.pipeline().await?;
         let connections = Connections::open(&app.config, &pipeline, app.now)?;
-        let mut schedules = Schedules::load(&app.config.schedules)?;
-        if schedules.jobs().next().is_none() {
-            tracing::info!(folder = %app.config.schedules.display(), "no schedules there; the usual ones count");
-            schedules = Schedules::usual(&app.config);
-        }
+        let schedules = Schedules::of(&app.config)?;
         for job in schedules.jobs() {
             if let JobStage::Pull { source } = &job.stage {
                 connections.source(source).with_context(|| format!("job '{}'", job.name))?;

@@ -4,27 +4,31 @@ use chrono::{DateTime, TimeDelta, Utc};
 use provost_model::format_time;
 use serde_json::{Value, json};
 
+use super::stages::Connections;
 use super::{App, Outcome};
-use crate::config::Schedules;
+use crate::config::{JobStage, Schedules};
 use crate::console::Sheet;
 use crate::lake::PartitionStatus;
 
-/// A partition that is behind by less than this is up to date: its job just has not run again yet.
-const SLACK: TimeDelta = TimeDelta::minutes(5);
+/// How long a run of a job may take before what it has not brought yet counts as missing.
+const SLACK: TimeDelta = TimeDelta::minutes(2);
+/// How long a source takes to show an event, where the source cannot be asked for its pace.
+const SETTLE: TimeDelta = TimeDelta::minutes(5);
 
 pub(super) async fn status(app: &App) -> anyhow::Result<Outcome> {
     let now = app.now();
     let pipeline = app.pipeline().await?;
-    let mut schedules = Schedules::load(&app.config.schedules)?;
-    if schedules.jobs().next().is_none() {
-        schedules = Schedules::usual(&app.config);
-    }
-    // A job should have come as far as its last two ticks allow.
-    let expected = |job: &str| -> Option<DateTime<Utc>> {
-        let job = schedules.job(job)?;
+    let schedules = Schedules::of(&app.config)?;
+    let connections = Connections::open(&app.config, &pipeline, app.now);
+    // A job should have come as far as its last two ticks and its source allow.
+    let expected = |name: &str| -> Option<DateTime<Utc>> {
+        let job = schedules.job(name)?;
         let next = job.next_after(now)?;
         let after = job.next_after(next)?;
-        Some(now - (after - next) * 2 - SLACK)
+        let ran = now - (after - next) * 2 - SLACK;
+        let JobStage::Pull { source } = &job.stage else { return None };
+        let source = connections.as_ref().ok().and_then(|connections| connections.source(source).ok());
+        Some(source.map_or(ran - SETTLE, |source| source.pace().end(ran)))
     };
     let partitions = PartitionStatus::read(pipeline.lake(), expected).await?;
     let mut sheet = Sheet::new([
