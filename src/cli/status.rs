@@ -46,6 +46,10 @@ pub(super) async fn status(app: &App) -> anyhow::Result<Outcome> {
     ]);
     let time =
         |instant: Option<DateTime<Utc>>| instant.map_or(Value::Null, |instant| json!(format_time(instant)));
+    // What fits the screen.
+    let mut short = Sheet::new(["Job", "Partition", "CoveredTo", "Lag", "Rows", "NextRun"]);
+    let mut problems = Sheet::new(["Job", "Partition", "Problem"]);
+    let minute = |instant: DateTime<Utc>| instant.format("%Y-%m-%d %H:%MZ").to_string();
     let mut gaps = false;
     for partition in &partitions {
         let settle = expected(&partition.job);
@@ -60,6 +64,19 @@ pub(super) async fn status(app: &App) -> anyhow::Result<Outcome> {
             humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs())).to_string()
         });
         let next = schedules.job(&partition.job).and_then(|job| job.next_after(now));
+        let place = short_partition(&partition.partition);
+        short.row([
+            json!(partition.job),
+            json!(place),
+            json!(partition.covered_to.map(minute)),
+            json!(lag.as_deref().and_then(|lag| lag.split(' ').next())),
+            json!(partition.rows),
+            json!(next.map(|next| next.format("%H:%MZ").to_string())),
+        ]);
+        let missing = shown.iter().map(|gap| format!("not covered: {gap}"));
+        for problem in missing.chain(partition.last_error.clone()) {
+            problems.row([json!(partition.job), json!(place), json!(problem)]);
+        }
         sheet.row([
             json!(partition.job),
             json!(partition.partition),
@@ -78,11 +95,22 @@ pub(super) async fn status(app: &App) -> anyhow::Result<Outcome> {
         app.output.note("nothing was pulled yet");
     }
     if app.output.for_people() {
-        // What fits the screen; the rest is in --format json.
-        sheet = sheet.only(&["Job", "Partition", "CoveredTo", "Lag", "Gaps", "Rows", "LastError", "NextRun"]);
-        app.output.sheet(&sheet)?;
+        app.output.sheet(&short)?;
+        if !problems.is_empty() {
+            app.output.note("");
+            app.output.sheet(&problems)?;
+        }
     } else {
         app.output.sheet(&sheet)?;
     }
     Ok(if gaps { Outcome::Incomplete } else { Outcome::Complete })
+}
+
+/// A partition as a table has room for it: of a GUID the beginning.
+fn short_partition(partition: &str) -> String {
+    let parts = partition.split('/').map(|part| match uuid::Uuid::try_parse(part) {
+        Ok(_) => format!("{}…", part.split('-').next().unwrap_or(part)),
+        Err(_) => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
