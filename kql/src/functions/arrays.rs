@@ -307,14 +307,14 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "array_sort_asc",
-            "(array: dynamic, more: any, ...) -> dynamic",
+            "(array: dynamic, [more: any], ...) -> dynamic",
             "The elements from the least to the greatest; further arrays are put in the same order.",
             ("array_sort_asc(dynamic([2, 1]))", "[1,2]"),
             |row| sort(row, false),
         ),
         eval(
             "array_sort_desc",
-            "(array: dynamic, more: any, ...) -> dynamic",
+            "(array: dynamic, [more: any], ...) -> dynamic",
             "The elements from the greatest to the least; further arrays are put in the same order.",
             ("array_sort_desc(dynamic([1, 2]))", "[2,1]"),
             |row| sort(row, true),

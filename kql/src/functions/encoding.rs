@@ -132,7 +132,7 @@ pub(super) fn functions() -> Vec<Function> {
             "hash_sha256",
             "(value: any) -> string",
             "The SHA-256 of a value's text.",
-            ("substring(hash_sha256('KQL'), 0, 8)", "?"),
+            ("substring(hash_sha256('KQL'), 0, 8)", "78d96279"),
             |row| Value::from(hex(&Sha256::digest(string_of(&row.get(0), row.kind(0)).as_bytes()))),
         ),
         eval(

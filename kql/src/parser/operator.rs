@@ -2,8 +2,8 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{
-    ExpandColumn, Expr, Named, NestedLevel, Operator, OperatorKind, ParsePart, ReorderDirection, Scan,
-    ScanStep, Setting,
+    ExpandColumn, Expr, ExprKind, Named, NestedLevel, Operator, OperatorKind, ParsePart, ReorderDirection,
+    Scan, ScanStep, Setting,
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::lexer::TokenKind;
@@ -152,7 +152,9 @@ impl Parser<'_> {
             "partition" => {
                 let settings = self.settings(&[])?;
                 self.expect_word("by")?;
-                let by = self.postfix()?;
+                // A bracket after the column begins the pipe, not a call.
+                let name = self.name("a column")?;
+                let by = Expr { span: name.span, kind: ExprKind::Name(name.text) };
                 OperatorKind::Partition { settings, by, body: self.sub_pipe()? }
             }
             "scan" => OperatorKind::Scan(Box::new(self.scan()?)),
