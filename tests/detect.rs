@@ -7,8 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use provost::detect::{
     CheckStatus, Evaluator, FindingsInMemory, Rule, RuleFile, RuleOutcome, RuleStatus, Step, Watchlists,
-    check, columns_of, load_rules, run_tests,
+    check, load_rules, run_tests,
 };
+use provost::lake::columns_of;
 use provost_kql::{Engine, EngineOptions, MemoryCatalog};
 use provost_model::{Finding, parse_time, tables};
 use serde_json::{Value, json};

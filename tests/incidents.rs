@@ -7,9 +7,8 @@ use std::time::Instant;
 
 use chrono::TimeDelta;
 use provost::correlate::{Content, Options, correlate, shown_entities};
-use provost::detect::{
-    Evaluator, FindingsInMemory, Rule, RuleStatus, Step, Watchlists, columns_of, load_rules,
-};
+use provost::detect::{Evaluator, FindingsInMemory, Rule, RuleStatus, Step, Watchlists, load_rules};
+use provost::lake::columns_of;
 use provost::{report, triage};
 use provost_connectors::records::for_table;
 use provost_kql::{Catalog, Column, Engine, EngineOptions, KqlType, MemoryCatalog, QueryOptions};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use provost_model::{Partition, Reject, Row, TableSpec, Window};
 
 /// One API that fills one table.
@@ -53,6 +53,20 @@ pub struct Pace {
     pub retention: TimeDelta,
     /// Windows start and end on multiples of this since the epoch, such as whole days for cost.
     pub align: TimeDelta,
+}
+
+impl Pace {
+    /// Up to where the source can be read at an instant.
+    pub fn end(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.aligned(now - self.settle)
+    }
+
+    /// The last multiple of the alignment that is not after an instant.
+    pub fn aligned(&self, instant: DateTime<Utc>) -> DateTime<Utc> {
+        let step = self.align.num_seconds().max(1);
+        let seconds = instant.timestamp().div_euclid(step) * step;
+        DateTime::from_timestamp(seconds, 0).unwrap_or(instant)
+    }
 }
 
 /// How a pull went.

@@ -90,3 +90,14 @@ async fn every_case_gives_what_it_says() {
     }
     assert!(bless || wrong.is_empty(), "{wrong}");
 }
+
+#[tokio::test]
+async fn what_is_too_large_to_be_kept_is_worked_out_again() {
+    let query = "let T = materialize(range x from 1 to 200000 step 1 | extend y = x * 2);
+        union (T | summarize Sum = sum(x)), (T | summarize Sum = sum(y)) | sort by Sum asc";
+    let small = EngineOptions { memory_limit: Some(1 << 20), ..EngineOptions::default() };
+    for options in [small, EngineOptions::default()] {
+        let engine = Engine::new(options).expect("an engine");
+        assert_eq!(answer(&engine, query).await, "[20000100000]\n[40000200000]");
+    }
+}

@@ -13,7 +13,7 @@ use provost_mocks::{Clock, Faults, MockClouds, MockOptions, Scenario, ScenarioOp
 use tokio::process::Command;
 
 use super::{App, Outcome};
-use crate::console::Sheet;
+use crate::console::{Format, Sheet};
 use crate::lake::Lake;
 use serde_json::json;
 
@@ -47,7 +47,7 @@ pub(super) async fn demo(app: &App, args: DemoArgs) -> anyhow::Result<Outcome> {
         Some(now) => now,
         None => provost_model::parse_time(NOW)?,
     };
-    let folder = std::path::absolute(&args.folder)?;
+    let folder = args.folder;
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // A lake that was named is used; else the demo has one of its own.
     let own = folder.join("lake").display().to_string();
@@ -59,24 +59,30 @@ pub(super) async fn demo(app: &App, args: DemoArgs) -> anyhow::Result<Outcome> {
         seed: args.seed,
         days: args.days,
         end: now,
-        devices: 24,
-        users: 20,
+        devices: 16,
+        users: 16,
         ..ScenarioOptions::default()
     };
     let mut mock = MockOptions::new(Scenario::new(options));
     mock.clock = Clock::Fixed(now);
     // Real limits would have the demo wait for them; their refusals are part of --faults.
-    mock.limits_raised = 50;
+    mock.limits_raised = 1_000;
     mock.faults = if args.faults { Faults::all() } else { Faults::none() };
     let clouds = MockClouds::start(mock).await.context("cannot start the mock clouds")?;
-    let config =
-        clouds.write_settings(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+    let config = clouds
+        .write_settings(&std::path::absolute(&folder)?)
+        .with_context(|| format!("cannot write to {}", folder.display()))?;
 
     let before = counts(&lake).await?;
-    provost(&clouds, &config, &lake, now, &["run", "--once", "--all"]).await?;
+    let format = match app.output.format {
+        Format::Table => "table",
+        Format::Json => "json",
+        Format::Csv => "csv",
+    };
+    provost(&clouds, &config, &lake, now, &["run", "--once", "--all", "--format", format]).await?;
     let report = folder.join("report.html");
     let report_name = report.display().to_string();
-    provost(&clouds, &config, &lake, now, &["report", "--out", &report_name]).await?;
+    provost(&clouds, &config, &lake, now, &["report", "--out", &report_name, "--format", format]).await?;
     let after = counts(&lake).await?;
 
     let mut sheet = Sheet::new(["Table", "RowsBefore", "RowsAdded"]);

@@ -86,12 +86,20 @@ pub(super) async fn doctor(app: &App) -> anyhow::Result<Outcome> {
     }
 
     let mut sheet = Sheet::new(["What", "Check", "Status", "Detail", "Remedy"]);
+    // What fits the screen: a remedy below what it is for.
+    let mut short = Sheet::new(["What", "Status", "Check"]);
     for (what, check) in &checks {
         let status = match check.status {
             CheckStatus::Ok => "ok",
             CheckStatus::Warning => "warning",
             CheckStatus::Failed => "failed",
         };
+        let remedy = check.remedy.as_ref().map(|remedy| format!("→ {remedy}"));
+        short.row([
+            json!(what),
+            json!(status),
+            json!([Some(format!("{}: {}", check.name, check.detail)), remedy]),
+        ]);
         sheet.row([
             json!(what),
             json!(check.name),
@@ -100,7 +108,7 @@ pub(super) async fn doctor(app: &App) -> anyhow::Result<Outcome> {
             json!(check.remedy.clone().unwrap_or_default()),
         ]);
     }
-    app.output.sheet(&sheet)?;
+    app.output.sheet(if app.output.for_people() { &short } else { &sheet })?;
     let failed = checks.iter().any(|(_, check)| check.status == CheckStatus::Failed);
     Ok(if failed { Outcome::Failed } else { Outcome::Complete })
 }

@@ -234,7 +234,9 @@ fn start_logging(verbose: u8) {
 
     let default = match verbose {
         // A lost race for a commit is told by us, once it matters.
-        0 => "provost=info,provost_connectors=warn,deltalake_core=off,error",
+        0 => {
+            "provost=info,provost_connectors=warn,deltalake_core=off,aws_smithy_runtime::client::http=off,error"
+        }
         1 => "provost=debug,provost_connectors=debug,provost_kql=debug,warn",
         _ => "debug",
     };

@@ -53,12 +53,13 @@ pub(super) async fn rules(app: &App, args: RulesArgs) -> anyhow::Result<Outcome>
 }
 
 fn list(app: &App, files: &[RuleFile]) -> anyhow::Result<Outcome> {
-    let mut sheet = Sheet::new(["Name", "Severity", "Family", "Techniques", "Every", "Over", "Id"]);
-    for rule in files.iter().filter_map(RuleFile::rule) {
+    let mut sheet = Sheet::new(["File", "Name", "Severity", "Family", "Techniques", "Every", "Over", "Id"]);
+    for (file, rule) in files.iter().filter_map(|file| Some((file, file.rule()?))) {
         let time = |length: chrono::TimeDelta| {
             humantime::format_duration(length.to_std().unwrap_or_default()).to_string()
         };
         sheet.row([
+            json!(file.path.file_stem().unwrap_or_default().to_string_lossy()),
             json!(rule.name),
             json!(rule.severity.name()),
             json!(rule.family.map(|family| family.name()).unwrap_or_default()),
@@ -67,6 +68,9 @@ fn list(app: &App, files: &[RuleFile]) -> anyhow::Result<Outcome> {
             json!(time(rule.period)),
             json!(rule.id),
         ]);
+    }
+    if app.output.for_people() {
+        sheet = sheet.only(&["File", "Name", "Severity"]);
     }
     app.output.sheet(&sheet)?;
     Ok(Outcome::Complete)

@@ -60,11 +60,7 @@ impl Service {
     async fn start(app: &App) -> anyhow::Result<Self> {
         let pipeline = app.pipeline().await?;
         let connections = Connections::open(&app.config, &pipeline, app.now)?;
-        let mut schedules = Schedules::load(&app.config.schedules)?;
-        if schedules.jobs().next().is_none() {
-            tracing::info!(folder = %app.config.schedules.display(), "no schedules there; the usual ones count");
-            schedules = Schedules::usual(&app.config);
-        }
+        let schedules = Schedules::of(&app.config)?;
         for job in schedules.jobs() {
             if let JobStage::Pull { source } = &job.stage {
                 connections.source(source).with_context(|| format!("job '{}'", job.name))?;
@@ -177,10 +173,11 @@ async fn once(
     let mut results = running.join_all().await;
     others.sort_by_key(|job| match job.stage {
         JobStage::Pull { .. } => 0,
-        JobStage::Detect => 1,
-        JobStage::Correlate => 2,
-        JobStage::Deliver => 3,
-        JobStage::Maintain => 4,
+        // What a catch-up has brought lies in many small files, which every query after it would have to open.
+        JobStage::Maintain => 1,
+        JobStage::Detect => 2,
+        JobStage::Correlate => 3,
+        JobStage::Deliver => 4,
     });
     for job in others {
         if cancel.is_cancelled() {

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, Outcome, cancelled_by_signals};
-use crate::config::Config;
+use crate::config::{Config, JobStage, Schedules};
 use crate::console::{Output, Progress, Sheet};
 use crate::lake::LakeBudget;
 use crate::pipeline::{CorrelateSummary, DeliverSummary, DetectSummary, Pipeline, PullRequest, PullSummary};
@@ -28,10 +28,13 @@ Examples:
 pub(super) struct PullArgs {
     /// The sources [default: all]
     sources: Vec<String>,
-    /// How far back a first pull reaches
-    #[arg(long, default_value = "7d", value_parser = humantime::parse_duration)]
-    since: Duration,
+    /// How far back a first pull reaches [default: as its job in the schedules]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
 }
+
+/// How far back the first pull of a source reaches that no job reads.
+const USUAL_BACKFILL: Duration = Duration::from_secs(7 * 86_400);
 
 /// Sources and sinks, ready to use.
 pub(super) struct Connections {
@@ -79,13 +82,16 @@ pub(super) async fn pull(app: &App, args: PullArgs) -> anyhow::Result<Outcome> {
     if names.is_empty() {
         bail!("there is no source in the configuration; `provost init` writes one to fill in");
     }
+    let schedules = Schedules::of(&app.config)?;
     let cancel = cancelled_by_signals();
     let mut sheet = Sheet::new(["Source", "Windows", "Records", "Rows", "Rejected", "Requests", "Failed"]);
     let mut outcome = Outcome::Complete;
     for name in names {
         let source = connections.source(&name)?;
-        let backfill = TimeDelta::from_std(args.since).context("--since is too long")?;
-        let request = PullRequest { job: name.clone(), backfill, now: app.now(), cancel: cancel.clone() };
+        // Under the name of its job, so that both go on from where the other one came.
+        let job = schedules.jobs().find(|job| job.stage == JobStage::Pull { source: name.clone() });
+        let (job, usual) = job.map_or((&name, USUAL_BACKFILL), |job| (&job.name, job.backfill));
+        let request = request(job, args.since.unwrap_or(usual), app.now(), cancel.clone());
         let summary = pull_one(&pipeline, source, &request).await?;
         if summary.failed > 0 || cancel.is_cancelled() {
             outcome = Outcome::Incomplete;

@@ -205,6 +205,16 @@ impl Schedules {
         schedules
     }
 
+    /// The schedules of the configuration's folder; the usual ones where it has none.
+    pub fn of(config: &Config) -> Result<Self, ConfigError> {
+        let schedules = Self::load(&config.schedules)?;
+        if schedules.jobs().next().is_some() {
+            return Ok(schedules);
+        }
+        tracing::debug!(folder = %config.schedules.display(), "no schedules there; the usual ones count");
+        Ok(Self::usual(config))
+    }
+
     /// The jobs, by name.
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.jobs.values()

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle, presets};
 use provost_kql::{KqlType, ResultSet, json_value, text_value};
 use provost_model::inert;
 use serde_json::{Map, Value};
@@ -201,8 +201,14 @@ fn parts(value: &Value) -> Vec<String> {
 
 /// Rows of cells that are fit to be shown.
 fn write_table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> std::io::Result<()> {
+    let rows: Vec<Vec<String>> = rows.collect();
+    let has_lines = rows.iter().flatten().any(|cell| cell.contains('\n'));
+    // Only rows of several lines need lines between them.
+    let plain = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(if has_lines { presets::UTF8_HORIZONTAL_ONLY } else { plain })
+        .set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         let width = std::env::var("COLUMNS").ok().and_then(|width| width.parse().ok()).unwrap_or(120);
         table.set_width(width);

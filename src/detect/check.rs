@@ -14,6 +14,7 @@ use super::rule::Rule;
 use super::sample::{Expectation, RuleTest, SampleRow};
 use super::steps::Step;
 use super::watchlist::Watchlists;
+use crate::lake::columns_of;
 
 /// Whether a rule file can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -223,25 +224,6 @@ fn fitted(table: &TableSpec, row: &SampleRow) -> Result<Value, String> {
         return Err(format!("a row of {} has no {}", table.name(), TableSpec::TIME));
     }
     Ok(Value::Object(fitted))
-}
-
-/// A table's columns as queries see them.
-pub fn columns_of(table: &TableSpec) -> Vec<Column> {
-    let column = |spec: &provost_model::ColumnSpec| Column {
-        name: spec.name.clone(),
-        kind: match spec.kind {
-            ColumnKind::Bool => KqlType::Bool,
-            ColumnKind::Int => KqlType::Int,
-            ColumnKind::Long => KqlType::Long,
-            ColumnKind::Real => KqlType::Real,
-            ColumnKind::String => KqlType::String,
-            ColumnKind::Datetime => KqlType::Datetime,
-            ColumnKind::Dynamic => KqlType::Dynamic,
-        },
-        hidden: spec.hidden(),
-        alias_of: spec.alias_of.clone(),
-    };
-    table.columns().iter().map(column).collect()
 }
 
 /// What differs between the findings expected and those found; empty where nothing does.

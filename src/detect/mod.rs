@@ -18,7 +18,7 @@ mod steps;
 mod watchlist;
 mod yaml;
 
-pub use check::{CheckStatus, RuleCheck, TestResult, check, columns_of, run_tests};
+pub use check::{CheckStatus, RuleCheck, TestResult, check, run_tests};
 pub use evaluate::{Evaluator, FindingsInMemory, KnownFindings, Limits, RuleOutcome, RuleStatus, evaluate};
 pub use finding::{MOST_ENTITIES, MOST_EVIDENCE};
 pub use load::{RuleFile, load_rules};

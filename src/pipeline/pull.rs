@@ -247,16 +247,16 @@ struct Plan {
 
 /// Which windows bring a partition up to now.
 fn plan(pace: Pace, ledger: &Ledger, request: &PullRequest) -> Plan {
-    let end = align(request.now - pace.settle, pace.align);
+    let end = pace.end(request.now);
     // A window must not begin so close to the end of what the source keeps that it has slipped out when it is asked.
-    let oldest = align(request.now - pace.retention, pace.align) + pace.align.max(TimeDelta::minutes(5));
+    let oldest = pace.aligned(request.now - pace.retention) + pace.align.max(TimeDelta::minutes(5));
     let (start, lost) = match ledger.covered_to() {
         Some(covered) => {
-            let overlapped = align(covered - pace.overlap, pace.align);
+            let overlapped = pace.aligned(covered - pace.overlap);
             let from = ledger.covered_from().map_or(overlapped, |from| overlapped.max(from));
             (from.max(oldest), Window::new(covered, oldest))
         }
-        None => (align(request.now - request.backfill, pace.align).max(oldest), None),
+        None => (pace.aligned(request.now - request.backfill).max(oldest), None),
     };
     let due = ledger.covered_to().is_none_or(|covered| covered < end);
     let windows = match Window::new(start, end).filter(|_| due) {
@@ -264,12 +264,6 @@ fn plan(pace: Pace, ledger: &Ledger, request: &PullRequest) -> Plan {
         None => Vec::new(),
     };
     Plan { lost, windows }
-}
-
-fn align(instant: DateTime<Utc>, step: TimeDelta) -> DateTime<Utc> {
-    let step = step.num_seconds().max(1);
-    let seconds = instant.timestamp().div_euclid(step) * step;
-    DateTime::from_timestamp(seconds, 0).unwrap_or(instant)
 }
 
 fn run(

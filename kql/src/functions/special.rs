@@ -95,8 +95,9 @@ impl ScalarUDFImpl for Random {
             });
             return Ok(ColumnarValue::Array(Arc::new(guids.collect::<StringArray>())));
         }
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let cells = crate::value::Cells::new(arrays[0].as_ref())?;
+        // A constant argument stands for one of as many rows.
+        let limits = args.args[0].to_array(rows)?;
+        let cells = crate::value::Cells::new(limits.as_ref())?;
         let numbers = (0..rows).map(|row| {
             let unit = (random_bits() >> 11) as f64 / (1_u64 << 53) as f64;
             match cells.get(row).as_long() {

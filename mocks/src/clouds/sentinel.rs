@@ -149,3 +149,24 @@ impl Workspace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_streams_have_the_columns_that_the_shipped_template_declares() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/azure/sentinel.json");
+        let text = std::fs::read_to_string(path).expect("the template");
+        let template: Value = serde_json::from_str(&text).expect("JSON");
+        for (stream, variable) in Stream::shipped().into_iter().zip(["findingsColumns", "incidentsColumns"]) {
+            let declared = template["variables"][variable].as_array().expect("columns");
+            let declared: BTreeSet<&str> =
+                declared.iter().filter_map(|column| column["name"].as_str()).collect();
+            let taken: BTreeSet<&str> = stream.columns.iter().map(String::as_str).collect();
+            assert_eq!(taken, declared, "{}", stream.name);
+        }
+    }
+}

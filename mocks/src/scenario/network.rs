@@ -86,9 +86,10 @@ impl NetworkEvent {
         put("Protocol", json!(if self.remote_port == 53 { "Udp" } else { "Tcp" }));
         put("LocalIPType", json!("Private"));
         put("RemoteIPType", json!(ip_type(self.remote_ip)));
-        put("InitiatingProcessSHA1", json!(digest(program.file, 40)));
-        put("InitiatingProcessSHA256", json!(digest(program.file, 64)));
-        put("InitiatingProcessMD5", json!(digest(program.file, 32)));
+        let hash = digest(program.file, 64);
+        put("InitiatingProcessSHA1", json!(hash[..40]));
+        put("InitiatingProcessSHA256", json!(hash));
+        put("InitiatingProcessMD5", json!(hash[..32]));
         put("InitiatingProcessFileName", json!(program.file));
         put("InitiatingProcessFileSize", json!(program.size));
         put("InitiatingProcessVersionInfoCompanyName", json!(program.company));
