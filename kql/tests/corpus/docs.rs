@@ -12,10 +12,6 @@ use super::support::shared;
 /// Examples that do not come out as the documentation prints them, and why.
 const KNOWN: &[(&str, &str)] = &[
     ("array-iff-function.md#3", "not done yet"),
-    ("array-sort-asc-function.md#2", "not done yet"),
-    ("array-sort-asc-function.md#4", "not done yet"),
-    ("array-sort-desc-function.md#2", "not done yet"),
-    ("array-sort-desc-function.md#4", "not done yet"),
     ("as-operator.md#2", "not done yet"),
     ("bag-unpack-plugin.md#1", "not done yet"),
     ("bag-unpack-plugin.md#4", "not done yet"),
