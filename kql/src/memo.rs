@@ -40,8 +40,9 @@ pub(crate) enum Reads {
 
 /// What a plan's rows hang on.
 pub(crate) fn reads(plan: &LogicalPlan) -> Result<Reads> {
-    let mut text = plan.display_indent().to_string();
     let (mut tables, mut spelled_out) = (false, false);
+    // The text of a plan may leave some literals out, and does not escape them.
+    let mut literals = String::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let provider = source_as_provider(&scan.source)?;
@@ -54,9 +55,8 @@ pub(crate) fn reads(plan: &LogicalPlan) -> Result<Reads> {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 match expr {
-                    // The text of a plan may leave out some, and does not escape them.
                     Expr::Literal(value, _) => {
-                        let _ = write!(text, "\n{value:?}");
+                        let _ = write!(literals, "\n{value:?}");
                     }
                     Expr::ScalarFunction(call) => {
                         tables |= call.func.signature().volatility == Volatility::Volatile;
@@ -65,12 +65,13 @@ pub(crate) fn reads(plan: &LogicalPlan) -> Result<Reads> {
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
-        })
+        })?;
+        Ok(if tables { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(match (tables, spelled_out) {
         (true, _) => Reads::Tables,
         (false, true) => Reads::Constants,
-        (false, false) => Reads::Watchlists(canonical(&text)),
+        (false, false) => Reads::Watchlists(canonical(&plan.display_indent().to_string()) + &literals),
     })
 }
 
