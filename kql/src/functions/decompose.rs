@@ -240,7 +240,7 @@ pub(super) fn functions() -> Vec<Function> {
             "series_outliers",
             "(series: dynamic, [kind: string], [ignore: any], [low: real], [high: real]) -> dynamic",
             "How far each value lies outside the usual range, in widths of that range.",
-            ("series_outliers(dynamic([1, 2, 1, 2, 1, 2, 1, 2, 1, 9]))[0]", "0"),
+            ("series_outliers(dynamic([1, 2, 1, 2, 1, 2, 1, 2, 1, 9]))[0]", "0.0"),
             |row| {
                 let Some(values) = filled(row, 0) else { return Value::Null };
                 let tukey = row.text(1) == "tukey";

@@ -652,21 +652,21 @@ pub(super) fn functions() -> Vec<Function> {
             "series_stats_dynamic",
             "(series: dynamic, [ignore_nonfinite: bool]) -> dynamic",
             "The statistics of a series as a bag.",
-            ("series_stats_dynamic(dynamic([1, 3])).avg", "2"),
+            ("series_stats_dynamic(dynamic([1, 3])).avg", "2.0"),
             stats_bag,
         ),
         eval(
             "series_fit_line",
             "(series: dynamic) -> dynamic",
             "The line of least squares: r², slope, variance, residual variance, interception and line, each a column.",
-            ("series_fit_line(dynamic([1, 2, 3]))[1]", "1"),
+            ("series_fit_line(dynamic([1, 2, 3]))[1]", "1.0"),
             |row| fit_line(row).map_or(Value::Null, |parts| Value::json(&parts.into_iter().collect())),
         ),
         eval(
             "series_fit_line_dynamic",
             "(series: dynamic) -> dynamic",
             "The line of least squares as a bag.",
-            ("series_fit_line_dynamic(dynamic([1, 2, 3])).slope", "1"),
+            ("series_fit_line_dynamic(dynamic([1, 2, 3])).slope", "1.0"),
             |row| {
                 let names = ["rsquare", "slope", "variance", "rvariance", "interception", "line_fit"];
                 fit_line(row).map_or(Value::Null, |parts| {

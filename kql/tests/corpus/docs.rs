@@ -18,7 +18,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("gzip-base64-compress.md#1", "not done yet"),
     ("gzip-base64-decompress.md#1", "not done yet"),
     ("hash-many-function.md#1", "not done yet"),
-    ("hash-md5-function.md#1", "not done yet"),
     ("ipv4-lookup-plugin.md#3", "not done yet"),
     ("ipv6-lookup-plugin.md#2", "not done yet"),
     ("join-innerunique.md#3", "not done yet"),
