@@ -91,13 +91,12 @@ pub(super) async fn pull(
     let mut pulls = stream::iter(partitions)
         .map(|partition| async move {
             let (runs, summary) = pull_partition(lake, source.as_ref(), request, &partition).await;
-            // Recorded in here: the loop below must not wait for the lake while pulls that it does not poll hold it.
-            let recorded = lake.record(&runs, request.now).await;
-            (partition, summary, recorded)
+            (partition, runs, summary)
         })
         .buffer_unordered(PARTITIONS_AT_ONCE);
-    while let Some((partition, summary, recorded)) = pulls.next().await {
-        recorded?;
+    let mut ledger = Vec::new();
+    while let Some((partition, runs, summary)) = pulls.next().await {
+        ledger.extend(runs);
         total.windows += summary.windows;
         total.read += summary.read;
         total.written += summary.written;
@@ -106,6 +105,9 @@ pub(super) async fn pull(
         total.failed += summary.failed;
         progress(&partition, &summary);
     }
+    // At the end, for the loop must not wait for the lake while pulls that it does not poll hold it; and all at once, for
+    // a commit of its own for each partition would have a stopping service wait for each of them.
+    lake.record(&ledger, started).await?;
     Ok(total)
 }
 
