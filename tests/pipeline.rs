@@ -192,15 +192,9 @@ async fn three_clouds_become_incidents_in_sentinel_and_a_second_run_changes_noth
 async fn with_every_fault_at_once_the_run_ends_with_the_same_lake() {
     let (lake, sentinel) = undisturbed().await;
     let world = World::start(Faults::all(), Clock::Fixed(now()), options()).await;
-    // What a run gives up on, the next one takes up.
-    let mut last = world.run_once();
-    for _ in 0..10 {
-        if last.code == 0 {
-            break;
-        }
-        last = world.run_once();
-    }
-    assert_eq!(last.code, 0, "{last:?}");
+    // No request is hit more than twice in a row, and each is tried more often: one run gets everything.
+    let run = world.run_once();
+    assert_eq!(run.code, 0, "{run:?}");
     assert_same(&world.lake(), &lake);
     assert_eq!(world.sentinel(), sentinel);
 }

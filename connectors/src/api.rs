@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::azure::Tokens;
 use crate::http::{HttpClient, HttpError, HttpErrorKind, Request, Response, next_link};
+use crate::retry::REPLACEMENTS;
 use crate::source::SourceError;
 
 /// A service.
@@ -50,10 +51,10 @@ impl Api {
         next_link(link, &self.base).map_err(|message| SourceError::Refused { service: self.service, message })
     }
 
-    /// Sends a request with a token; one that is not accepted is replaced once. Any other answer is given back.
+    /// Sends a request with a token; one that is not accepted is replaced. Any other answer is given back.
     pub(crate) async fn send(&self, mut request: Request) -> Result<Response, SourceError> {
         let mut token = self.tokens.get(&self.scope, None).await?;
-        let mut fresh = false;
+        let mut replaced = 0;
         loop {
             let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.reveal())).map_err(|_| {
                 SourceError::Unauthenticated {
@@ -65,11 +66,11 @@ impl Api {
             request.headers.insert(header::AUTHORIZATION, bearer);
             let response =
                 self.http.send(&request).await.map_err(|error| unanswered(self.service, &error))?;
-            if response.status != StatusCode::UNAUTHORIZED || fresh {
+            if response.status != StatusCode::UNAUTHORIZED || replaced == REPLACEMENTS {
                 return Ok(response);
             }
             token = self.tokens.get(&self.scope, Some(&token)).await?;
-            fresh = true;
+            replaced += 1;
         }
     }
 

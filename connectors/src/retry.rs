@@ -8,6 +8,10 @@ use rand::Rng;
 
 use crate::config::{HttpConfig, seconds};
 
+/// How often a token or session that a service does not accept any more is replaced for one request. More than once:
+/// what is shared by many requests can come to its end again while one of them waits for its turn.
+pub(crate) const REPLACEMENTS: u32 = 3;
+
 /// How often and how patiently a request is tried.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryPolicy {

@@ -21,6 +21,7 @@ use crate::connectors::Connectors;
 use crate::limit::{LimitKey, LimitName};
 use crate::meter::counted;
 use crate::records::cloudtrail;
+use crate::retry::REPLACEMENTS;
 use crate::source::{Check, Pace, Pulled, RowSink, Source, SourceError};
 
 const SERVICE: &str = "aws_cloudtrail";
@@ -79,14 +80,14 @@ impl AwsCloudtrail {
         Ok(client)
     }
 
-    /// One page. A session that ended before its time is replaced once.
+    /// One page. A session that ended before its time is replaced.
     async fn page(
         &self,
         partition: &Partition,
         (start, end): (i64, i64),
         token: Option<&str>,
     ) -> Result<LookupEventsOutput, SourceError> {
-        let mut fresh = false;
+        let mut replaced = 0;
         loop {
             let request = self.client(partition).await?.lookup_events();
             let page = request
@@ -97,8 +98,8 @@ impl AwsCloudtrail {
                 .send()
                 .await;
             match page.map_err(|error| failure(SERVICE, error, REMEDY)) {
-                Err(SourceError::Unauthenticated { .. }) if !fresh => {
-                    fresh = true;
+                Err(SourceError::Unauthenticated { .. }) if replaced < REPLACEMENTS => {
+                    replaced += 1;
                     self.clients.lock().await.remove(partition);
                     self.aws.forget_session(&self.part(partition).await?.0).await;
                 }

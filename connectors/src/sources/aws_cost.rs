@@ -23,6 +23,7 @@ use crate::connectors::Connectors;
 use crate::http::HttpClient;
 use crate::meter::counted;
 use crate::records::DailyCharge;
+use crate::retry::REPLACEMENTS;
 use crate::source::{Check, CheckStatus, Pace, Pulled, RowSink, Source, SourceError};
 
 const SERVICE: &str = "aws_cost";
@@ -118,7 +119,7 @@ impl AwsCost {
         };
         let retry = self.http.retry();
         let mut client = self.client(account).await;
-        let mut fresh = false;
+        let mut replaced = 0;
         let mut waited = Duration::ZERO;
         let mut tries = 1;
         loop {
@@ -127,9 +128,9 @@ impl AwsCost {
                 Ok(page) => return Ok(page),
                 Err(error) => failure(SERVICE, error, REMEDY),
             };
-            // A session that ended before its time is replaced once.
-            if matches!(error, SourceError::Unauthenticated { .. }) && !fresh {
-                fresh = true;
+            // A session that ended before its time is replaced.
+            if matches!(error, SourceError::Unauthenticated { .. }) && replaced < REPLACEMENTS {
+                replaced += 1;
                 self.aws.forget_session(account).await;
                 client = self.client(account).await;
                 continue;
