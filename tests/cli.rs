@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Sandbox, shared};
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 #[test]
@@ -202,4 +203,58 @@ fn top_five(folder: &str) -> Vec<u64> {
     counts.sort_unstable_by(|a, b| b.cmp(a));
     counts.truncate(5);
     counts
+}
+
+#[test]
+fn a_result_goes_into_files_and_its_chart_into_a_picture() {
+    let sandbox = Sandbox::new();
+    let query = "range Hour from datetime(2026-01-01) to datetime(2026-01-02) step 1h \
+                 | extend Count = hourofday(Hour), Detail = dynamic({'a': [1]}), Long = Hour - datetime(2025-12-31)";
+    let shown = sandbox.provost(&["query", "--format", "json", query]).json();
+    assert_eq!(shown.as_array().map(Vec::len), Some(25));
+    for name in ["rows.json", "rows.csv", "rows.parquet"] {
+        let run = sandbox.provost(&["query", query, "--out", name]);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    let json = std::fs::read_to_string(sandbox.path("rows.json")).expect("written");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), shown);
+    let csv = sandbox.provost(&["query", "--format", "csv", query]).stdout;
+    assert_eq!(std::fs::read_to_string(sandbox.path("rows.csv")).expect("written"), csv);
+    let parquet = std::fs::File::open(sandbox.path("rows.parquet")).expect("written");
+    let rows = ParquetRecordBatchReaderBuilder::try_new(parquet).expect("Parquet");
+    let types: Vec<String> = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| format!("{} {}", field.name(), field.data_type()))
+        .collect();
+    assert_eq!(types, ["Hour Timestamp(µs, \"UTC\")", "Count Int32", "Detail Utf8", "Long Int64"]);
+    let rows: usize = rows.build().expect("readable").map(|batch| batch.expect("whole").num_rows()).sum();
+    assert_eq!(rows, 25);
+
+    let chart = format!("{query} | project Hour, Count | render timechart");
+    let run = sandbox.provost(&["query", &chart]);
+    assert!(run.stdout.contains('█') && !run.stdout.contains("Hour"), "{run:?}");
+    let run = sandbox.provost(&["query", &chart, "--out", "chart.svg"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(std::fs::read_to_string(sandbox.path("chart.svg")).expect("written").contains("<polyline"));
+    let mut left: Vec<_> = std::fs::read_dir(sandbox.path("."))
+        .expect("readable")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name != "lake")
+        .collect();
+    left.sort();
+    assert_eq!(left, ["chart.svg", "rows.csv", "rows.json", "rows.parquet"], "no half a file beside them");
+
+    for (out, query, problem) in [
+        ("x.xlsx", query, "'xlsx' is none of csv, json, parquet, svg"),
+        ("x.svg", query, "a picture is drawn of `render`"),
+        ("nowhere/x.csv", query, "cannot write nowhere/x.csv"),
+        ("x.csv", "print x = toint('a') / 0 | where y > 1", "no column `y`"),
+    ] {
+        let run = sandbox.provost(&["query", query, "--out", out]);
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.stderr.contains(problem), "{problem}: {run:?}");
+        assert!(!sandbox.path(out).exists());
+    }
 }

@@ -1,9 +1,10 @@
 //! The lake's promises: nothing doubled, rows and coverage together, two writers at once, old lakes open.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use provost::lake::{Lake, LakeError, Ledger, Progress};
+use provost::lake::{Lake, LakeError, Ledger, Progress, Run, RunStatus};
 use provost_model::{BatchBuilder, EventId, Row, TableSpec, Window};
 
 fn spec() -> &'static TableSpec {
@@ -151,4 +152,43 @@ async fn old_rows_go_and_small_files_are_joined_without_losing_a_row() {
 fn an_unknown_table_is_told_with_the_nearest_name() {
     let error = Lake::spec("AWSCloudTrial").expect_err("no such table").to_string();
     assert_eq!(error, "there is no table 'AWSCloudTrial'; did you mean 'AWSCloudTrail'?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_recorded_at_once_are_all_there_after_few_commits() {
+    let (folder, lake) = lake();
+    let lake = Arc::new(lake);
+    let recording = (0..40).map(|job| {
+        let lake = Arc::clone(&lake);
+        tokio::spawn(async move {
+            let run = Run::of_job(&format!("job {job}"), RunStatus::Ok, at(job), None);
+            lake.record(&[run], at(job)).await
+        })
+    });
+    for recorded in recording.collect::<Vec<_>>() {
+        recorded.await.expect("not broken off").expect("recorded");
+    }
+    assert_eq!(lake.count(Lake::spec("Runs").expect("a table of ours")).await.expect("counted"), 40);
+    let log = std::fs::read_dir(folder.path().join("lake/Runs/_delta_log")).expect("a Delta table");
+    let commits = log.filter(|entry| {
+        entry
+            .as_ref()
+            .is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "json"))
+    });
+    let commits = commits.count();
+    assert!(commits < 20, "{commits} commits for 40 runs");
+}
+
+#[tokio::test]
+async fn who_stops_while_recording_takes_nothing_of_others_along() {
+    let (_folder, lake) = lake();
+    let run = |job: &str| [Run::of_job(job, RunStatus::Ok, at(0), None)];
+    let (first, second) = (run("first"), run("second"));
+    {
+        let mut stopped = pin!(lake.record(&first, at(0)));
+        // It has its turn and begins to write.
+        assert!(futures::poll!(stopped.as_mut()).is_pending());
+    }
+    lake.record(&second, at(0)).await.expect("recorded");
+    assert_eq!(lake.count(Lake::spec("Runs").expect("a table of ours")).await.expect("counted"), 2);
 }

@@ -4,6 +4,7 @@ mod aggregates;
 pub mod ast;
 mod binder;
 mod catalog;
+pub mod completion;
 mod diagnostics;
 mod engine;
 mod error;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 all went well; 1 it failed; 2 wrong usage or settings; 3 some of it failed and the rest is done.
 
+mod complete;
 mod demo;
 mod doctor;
 mod import;

@@ -6,23 +6,29 @@ use chrono::Utc;
 use provost_kql::QueryOptions;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{Config, Editor};
+use rustyline::{CompletionType, Config, Editor};
 
+use super::complete::PromptHelper;
+use super::query::show;
 use super::{App, Outcome};
 use crate::pipeline::Pipeline;
 
 /// Reads queries until the end of input. A query may go over several lines; an empty line or `;` at the end runs it.
 pub(super) async fn prompt(app: &App, pipeline: &Pipeline, options: QueryOptions) -> anyhow::Result<Outcome> {
-    let mut editor: Editor<(), FileHistory> =
-        Editor::with_config(Config::builder().auto_add_history(false).build())?;
+    let settings = Config::builder().auto_add_history(false).completion_type(CompletionType::List).build();
+    let mut editor: Editor<PromptHelper, FileHistory> = Editor::with_config(settings)?;
+    editor.set_helper(Some(PromptHelper::new(pipeline.clone(), options.clone())));
     let history = history_file();
     if let Some(path) = &history {
         // There is none before the first query.
         let _ = editor.load_history(path);
     }
-    app.output.note("KQL; an empty line runs it, Ctrl-D leaves.");
+    app.output.note("KQL; an empty line or ; runs it, Tab completes, Ctrl-D leaves.");
     let mut query = String::new();
     loop {
+        if let Some(helper) = editor.helper_mut() {
+            helper.earlier.clone_from(&query);
+        }
         match editor.readline(if query.is_empty() { "kql> " } else { "...> " }) {
             Ok(line) if line.trim().is_empty() || line.trim_end().ends_with(';') => {
                 query.push_str(line.trim_end().trim_end_matches(';'));
@@ -34,10 +40,11 @@ pub(super) async fn prompt(app: &App, pipeline: &Pipeline, options: QueryOptions
                 let options = QueryOptions { now: app.now.unwrap_or_else(Utc::now), ..options.clone() };
                 // Ctrl-C stops the query, not the prompt.
                 tokio::select! {
-                    answer = pipeline.query(&text, &options) => match answer {
-                        Ok(result) => app.output.result(&result)?,
-                        Err(error) => eprintln!("{error:#}"),
-                    },
+                    answered = answer(app, pipeline, &text, &options) => {
+                        if let Err(error) = answered {
+                            eprintln!("{error:#}");
+                        }
+                    }
                     _ = tokio::signal::ctrl_c() => eprintln!("stopped"),
                 }
             }
@@ -57,6 +64,10 @@ pub(super) async fn prompt(app: &App, pipeline: &Pipeline, options: QueryOptions
         editor.save_history(&path)?;
     }
     Ok(Outcome::Complete)
+}
+
+async fn answer(app: &App, pipeline: &Pipeline, text: &str, options: &QueryOptions) -> anyhow::Result<()> {
+    show(app.output, pipeline.engine().prepare(pipeline.catalog(), text, options).await?).await
 }
 
 fn history_file() -> Option<PathBuf> {

@@ -1,14 +1,17 @@
 //! `provost query`
 
-use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use provost_kql::QueryOptions;
+use futures::StreamExt;
+use provost_kql::{Prepared, QueryError, QueryOptions};
 
 use super::{App, Outcome, prompt};
+use crate::console::{Chart, Format, Output, RowFormat, RowWriter, width};
 
 /// Asks the lake in KQL.
 #[derive(Debug, Args)]
@@ -16,8 +19,9 @@ use super::{App, Outcome, prompt};
 Examples:
   provost query 'Incidents | project Title, Score | top 5 by Score'
   provost query --file hunt.kql --format csv > hunt.csv
-  echo 'Runs | count' | provost query -
-  provost query                      a prompt with history")]
+  provost query 'Costs | summarize sum(BilledCost) by ServiceName | render barchart'
+  provost query 'AWSCloudTrail | where EventName == \"RunInstances\"' --out launches.parquet
+  provost query                      a prompt with history and completion")]
 pub(super) struct QueryArgs {
     /// The query; `-` reads it from standard input
     query: Option<String>,
@@ -25,8 +29,11 @@ pub(super) struct QueryArgs {
     #[arg(long, conflicts_with = "query")]
     file: Option<PathBuf>,
     /// Show the plan instead of running it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "out")]
     explain: bool,
+    /// Write the rows to a file that ends in .csv, .json or .parquet, or the chart of `render` to one in .svg
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// The longest it may run, such as 30s or 5m [default: from the configuration]
     #[arg(long, value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
@@ -54,12 +61,89 @@ pub(super) async fn query(app: &App, args: QueryArgs) -> anyhow::Result<Outcome>
         }
         (None, None) => bail!("no query; give one, or --file, or - for standard input"),
     };
+    let prepared = pipeline.engine().prepare(pipeline.catalog(), &text, &options).await?;
     if args.explain {
-        let prepared = pipeline.engine().prepare(pipeline.catalog(), &text, &options).await?;
         println!("{}", prepared.explain().await?);
         return Ok(Outcome::Complete);
     }
-    let result = pipeline.query(&text, &options).await?;
-    app.output.result(&result)?;
+    match args.out {
+        Some(path) => save(app.output, prepared, &path).await?,
+        None => show(app.output, prepared).await?,
+    }
     Ok(Outcome::Complete)
+}
+
+/// Runs a query and shows what it gives: to people as a table or a chart, to programs row by row.
+pub(super) async fn show(output: Output, prepared: Prepared) -> anyhow::Result<()> {
+    let format = match output.format {
+        Format::Json => RowFormat::Json,
+        Format::Csv => RowFormat::Csv,
+        Format::Table => {
+            let hint = prepared.render().cloned();
+            let result = prepared.collect().await?;
+            match hint.map(|hint| Chart::of(&hint, &result)) {
+                Some(Ok(Some(chart))) => output.page(&chart.terminal(width()))?,
+                Some(Err(problem)) => {
+                    output.table(&result)?;
+                    eprintln!("a table, for {problem}");
+                }
+                Some(Ok(None)) | None => output.table(&result)?,
+            }
+            return Ok(());
+        }
+    };
+    match write(format, prepared, std::io::stdout()).await {
+        // Who reads has seen enough.
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        other => other,
+    }
+}
+
+async fn write(format: RowFormat, prepared: Prepared, out: impl Write + Send) -> anyhow::Result<()> {
+    let columns = prepared.columns().to_vec();
+    let mut batches = prepared.stream().await?;
+    let mut rows = RowWriter::begin(format, &columns, &batches.schema(), out)?;
+    while let Some(batch) = batches.next().await {
+        rows.write(&batch.map_err(QueryError::from)?)?;
+    }
+    rows.finish()
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        kind == Some(std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Runs a query into a file, which appears when it is whole.
+async fn save(output: Output, prepared: Prepared, path: &Path) -> anyhow::Result<()> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let format = match extension.as_str() {
+        "csv" => Some(RowFormat::Csv),
+        "json" => Some(RowFormat::Json),
+        "parquet" => Some(RowFormat::Parquet),
+        "svg" => None,
+        other => bail!("--out {}: '{other}' is none of csv, json, parquet, svg", path.display()),
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unwritten = || format!("cannot write {}", path.display());
+    // As readable as any other file: what the user's mask allows.
+    let everyone = std::fs::Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().prefix(".provost-").permissions(everyone).tempfile_in(folder);
+    let mut file = file.with_context(unwritten)?;
+    match format {
+        Some(format) => write(format, prepared, file.as_file_mut()).await?,
+        None => {
+            let Some(hint) = prepared.render().cloned() else {
+                bail!("a picture is drawn of `render`: end the query in it, such as `| render timechart`");
+            };
+            let chart = Chart::of(&hint, &prepared.collect().await?).map_err(anyhow::Error::msg)?;
+            let Some(chart) = chart else { bail!("`render {}` draws no picture", hint.kind) };
+            file.write_all(chart.svg().map_err(anyhow::Error::msg)?.as_bytes()).with_context(unwritten)?;
+        }
+    }
+    file.persist(path).with_context(unwritten)?;
+    output.note(format!("written to {}", path.display()));
+    Ok(())
 }

@@ -1,7 +1,11 @@
-//! What a person or a program sees: tables, JSON, CSV, progress.
+//! What a person or a program sees: tables, charts, JSON, CSV, Parquet, progress.
 
+mod chart;
 mod output;
 mod progress;
+mod rows;
 
-pub use output::{Format, Output, Sheet};
+pub use chart::Chart;
+pub use output::{Format, Output, Sheet, width};
 pub use progress::Progress;
+pub use rows::{RowFormat, RowWriter};

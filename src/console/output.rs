@@ -1,11 +1,14 @@
 //! Results as a table that fits the screen, as JSON for programs, or as CSV.
 
 use std::io::{IsTerminal, Write};
+use std::process::{Command, Stdio};
 
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle, presets};
-use provost_kql::{KqlType, ResultSet, json_value, text_value};
+use provost_kql::ResultSet;
 use provost_model::inert;
 use serde_json::{Map, Value};
+
+use super::rows::texts;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -104,62 +107,58 @@ impl Output {
                     let lines: Vec<String> = parts(value).iter().map(|line| shown(line)).collect();
                     lines.join("\n")
                 };
-                write_table(&sheet.columns, sheet.rows.iter().map(|row| row.iter().map(cell).collect()))
+                self.line(&table(
+                    &sheet.columns,
+                    sheet.rows.iter().map(|row| row.iter().map(cell).collect()),
+                ));
+                Ok(())
             }
         }
     }
 
-    /// Writes the result of a query.
-    pub fn result(self, result: &ResultSet) -> std::io::Result<()> {
+    /// Writes the rows of a query as a table, by a pager where the screen is too low for them.
+    pub fn table(self, result: &ResultSet) -> std::io::Result<()> {
         let names: Vec<String> = result.columns.iter().map(|column| column.name.clone()).collect();
-        let texts = || {
-            result.batches.iter().flat_map(|batch| {
-                (0..batch.num_rows()).map(move |row| {
-                    batch
-                        .columns()
-                        .iter()
-                        .zip(&result.columns)
-                        .map(|(array, column)| text_value(array, row, column.kind))
-                        .collect::<Vec<String>>()
-                })
+        let rows = result.batches.iter().flat_map(|batch| {
+            (0..batch.num_rows()).map(|row| {
+                texts(&result.columns, batch.columns(), row).map(|cell| shown(&cell)).collect::<Vec<_>>()
             })
-        };
-        match self.format {
-            Format::Json => {
-                // Row by row: a large result is not built twice.
-                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-                out.write_all(b"[")?;
-                let mut first = true;
-                for batch in &result.batches {
-                    for row in 0..batch.num_rows() {
-                        out.write_all(if first { b"\n" } else { b",\n" })?;
-                        first = false;
-                        write_object(&mut out, result, batch.columns(), row)?;
-                    }
-                }
-                out.write_all(if first { b"]\n" } else { b"\n]\n" })?;
-                out.flush()
-            }
-            Format::Csv => write_csv(&names, texts()),
-            Format::Table => {
-                write_table(&names, texts().map(|row| row.iter().map(|cell| shown(cell)).collect()))
-            }
+        });
+        self.page(&table(&names, rows))
+    }
+
+    /// Writes a text, by a pager where standard output is a terminal too low for it.
+    pub fn page(self, text: &str) -> std::io::Result<()> {
+        let height = terminal_size::terminal_size().map_or(usize::MAX, |(_, height)| height.0.into());
+        if std::io::stdout().is_terminal() && text.lines().count() >= height && paged(text).is_ok() {
+            return Ok(());
         }
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", text.trim_end_matches('\n'))
     }
 }
 
-fn write_object(
-    out: &mut impl Write,
-    result: &ResultSet,
-    columns: &[arrow::array::ArrayRef],
-    row: usize,
-) -> std::io::Result<()> {
-    let cells = columns.iter().zip(&result.columns).map(|(array, column): (_, &provost_kql::Column)| {
-        let kind: KqlType = column.kind;
-        (column.name.clone(), json_value(array, row, kind))
-    });
-    let object: Map<String, Value> = cells.collect();
-    serde_json::to_writer(out, &object).map_err(Into::into)
+/// How many characters a line may have.
+pub fn width() -> usize {
+    match terminal_size::terminal_size().filter(|_| std::io::stdout().is_terminal()) {
+        Some((width, _)) => width.0.into(),
+        None => std::env::var("COLUMNS").ok().and_then(|width| width.parse().ok()).unwrap_or(120),
+    }
+}
+
+/// Shows a text in the pager that `PAGER` names.
+fn paged(text: &str) -> std::io::Result<()> {
+    let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
+    // Wide lines are not broken, a short text does not wait, and the screen stays as it was.
+    let pager = pager.unwrap_or_else(|| "less -FSX".to_owned());
+    let mut words = pager.split_whitespace();
+    let mut pager = Command::new(words.next().unwrap_or_default());
+    let mut pager = pager.args(words).stdin(Stdio::piped()).spawn()?;
+    if let Some(mut input) = pager.stdin.take() {
+        // Who leaves the pager early has seen enough.
+        let _ = input.write_all(text.as_bytes());
+    }
+    pager.wait().map(drop)
 }
 
 fn write_json(objects: &[Value]) -> std::io::Result<()> {
@@ -200,7 +199,7 @@ fn parts(value: &Value) -> Vec<String> {
 }
 
 /// Rows of cells that are fit to be shown.
-fn write_table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> std::io::Result<()> {
+fn table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
     let rows: Vec<Vec<String>> = rows.collect();
     let has_lines = rows.iter().flatten().any(|cell| cell.contains('\n'));
     // Only rows of several lines need lines between them.
@@ -209,14 +208,10 @@ fn write_table(columns: &[String], rows: impl Iterator<Item = Vec<String>>) -> s
     table
         .load_style(if has_lines { presets::UTF8_HORIZONTAL_ONLY } else { plain })
         .set_content_arrangement(ContentArrangement::Dynamic);
-    if !std::io::stdout().is_terminal() {
-        let width = std::env::var("COLUMNS").ok().and_then(|width| width.parse().ok()).unwrap_or(120);
-        table.set_width(width);
-    }
+    table.set_width(u16::try_from(width()).unwrap_or(u16::MAX));
     table.set_header(columns.iter().map(|name| inert::terminal(name)));
     for row in rows {
         table.add_row(row);
     }
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{table}")
+    table.to_string()
 }

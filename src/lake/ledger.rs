@@ -99,7 +99,7 @@ impl Run {
         }
     }
 
-    fn to_row(&self, spec: &'static TableSpec) -> Result<Row, RowError> {
+    pub(super) fn to_row(&self, spec: &'static TableSpec) -> Result<Row, RowError> {
         let window = self.window.map(|window| window.to_string()).unwrap_or_default();
         let started = provost_model::format_time(self.started);
         let id = EventId::of(&[
@@ -223,16 +223,6 @@ impl Ledger {
 }
 
 impl Lake {
-    /// Writes rows of `Runs`.
-    pub async fn record(&self, runs: &[Run], now: DateTime<Utc>) -> Result<(), LakeError> {
-        if runs.is_empty() {
-            return Ok(());
-        }
-        let spec = Self::spec("Runs")?;
-        let rows = runs.iter().map(|run| run.to_row(spec));
-        self.append_rows(spec, "provost", now, rows, None).await.map(drop)
-    }
-
     /// Appends rows made one by one, in one commit.
     pub async fn append_rows(
         &self,

@@ -13,6 +13,7 @@ mod error;
 mod ledger;
 mod maintenance;
 mod open;
+mod recorder;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -36,6 +37,7 @@ pub use ledger::{Gap, Ledger, PartitionStatus, Run, RunStatus};
 pub use maintenance::{Compacted, Retained, Vacuumed};
 
 use open::OpenTable;
+use recorder::Recorder;
 
 /// Partition column: the UTC day of `TimeGenerated`.
 const DAY: &str = "_Day";
@@ -47,6 +49,7 @@ pub struct Lake {
     /// Each table behind a lock of its own: one that is being brought up to date keeps no other waiting, and
     /// partitions that start together do not create it twice.
     open: HashMap<&'static str, Mutex<Option<OpenTable>>>,
+    recorder: Recorder,
 }
 
 impl fmt::Debug for Lake {
@@ -62,7 +65,7 @@ impl Lake {
         let config = SessionConfig::new().with_target_partitions(1);
         let session = SessionContext::new_with_config(config);
         let open = tables().iter().map(|spec| (spec.name(), Mutex::new(None))).collect();
-        Ok(Self { root, session, open })
+        Ok(Self { root, session, open, recorder: Recorder::default() })
     }
 
     /// Where it is.
