@@ -16,6 +16,7 @@ mod memo;
 mod parser;
 pub mod reference;
 mod scan;
+mod sequence;
 mod time;
 mod types;
 mod value;

@@ -41,6 +41,11 @@ impl<'a> Binder<'a> {
                 {
                     return side_column(if side == "$left" { left } else { right }, &name.text, name.span);
                 }
+                if let (ExprKind::Name(step), Some(memory)) = (&base.kind, context.memory)
+                    && let Some(value) = memory.column(step, name)?
+                {
+                    return Ok(value);
+                }
                 let base = self.scalar(base, context)?;
                 path(base, Step::Key(name.text.clone()), expr.span)
             }

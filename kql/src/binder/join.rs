@@ -324,14 +324,23 @@ impl<'a> Binder<'a> {
                 relations.iter().all(|relation| relation.find(name).is_some_and(|col| col.kind == *kind))
             });
         }
-        let mut taken: HashSet<String> = source.iter().map(|name| (*name).to_owned()).collect();
+        let several = |name: &str| columns.iter().filter(|(other, _)| other == name).count() > 1;
+        // A name of one type stays as it is, whatever the names made for those of several would be.
+        let plain = columns.iter().map(|(name, _)| name).filter(|name| !several(name));
+        let mut taken: HashSet<String> =
+            plain.filter(|name| source != Some(name.as_str())).cloned().collect();
+        taken.extend(source.map(str::to_owned));
         let mut names = Vec::with_capacity(columns.len());
         for (name, kind) in &columns {
-            let several = columns.iter().filter(|(other, _)| other == name).count() > 1;
-            let wanted = if several { format!("{name}_{kind}") } else { name.clone() };
-            let name = free_name(&wanted, &taken);
-            taken.insert(name.clone());
-            names.push(name);
+            let made = if several(name) {
+                free_name(&format!("{name}_{kind}"), &taken)
+            } else if source == Some(name.as_str()) {
+                free_name(name, &taken)
+            } else {
+                name.clone()
+            };
+            taken.insert(made.clone());
+            names.push(made);
         }
         let hidden: Vec<(String, KqlType)> = relations[0]
             .hidden

@@ -142,6 +142,12 @@ pub(super) fn functions() -> Vec<Function> {
             ("toscalar(materialize(print 7))", "7"),
         ),
         special(
+            "bin_auto",
+            "(value: number) -> any",
+            "The value rounded down as by `bin_at()`, with the size and the fixed point that `set` has given.",
+            ("set query_bin_auto_size = 5; set query_bin_auto_at = 1; bin_auto(17)", "16"),
+        ),
+        special(
             "column_ifexists",
             "(name: string, default: any) -> any",
             "The column of that name, or the default where the table has none.",
