@@ -17,7 +17,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column as PlanColumn, DFSchema, Result, ScalarValue};
 use datafusion::datasource::TableType;
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{
     EquivalenceProperties, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
@@ -211,7 +213,13 @@ impl Machine {
         let mut seen: Vec<Field> = watched.iter().map(|index| input.field(*index).clone()).collect();
         seen.extend(program.slots.iter().map(|slot| Field::new(&slot.name, slot.default.data_type(), true)));
         let seen = DFSchema::from_unqualified_fields(Fields::from(seen), Default::default())?;
-        let ready = |expr: &Expr| state.create_physical_expr(expr.clone(), &seen);
+        // Some functions are only there until they are simplified, which no optimiser does here.
+        let context = SimplifyContext::builder().with_schema(Arc::new(seen.clone())).build();
+        let simplifier = ExprSimplifier::new(context);
+        let ready = |expr: &Expr| {
+            let expr = simplifier.simplify(simplifier.coerce(expr.clone(), &seen)?)?;
+            state.create_physical_expr(expr, &seen)
+        };
 
         let mut names: Vec<&str> = program.declared.iter().map(|(name, _)| name.as_str()).collect();
         let set =

@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::LogicalPlanBuilder;
 
+use super::expression::simplified;
 use super::types::{cast, coerce};
 use super::{Any, Binder, Binding, Context, Definition, Relation, Scope, Stop, fault, with};
 use crate::aggregates;
@@ -246,6 +247,16 @@ impl<'a> Binder<'a> {
                 let relation = self.table(&arg.value, &mut Context::default())?;
                 let names = relation.names().map(serde_json::Value::from).collect();
                 Typed::literal(Value::json(&serde_json::Value::Array(names)), KqlType::Dynamic)
+            }
+            "assert" => {
+                let [condition, _] = args else { return fault(span, "a condition and a message are needed") };
+                let message = self.constant_text(args, 1, span)?;
+                let typed = self.scalar(&condition.value, &mut Context::default())?;
+                match simplified(typed).constant() {
+                    Some(Value::Bool(true)) => Typed::literal(Value::Bool(true), KqlType::Bool),
+                    Some(Value::Bool(false)) => return fault(span, message),
+                    _ => return fault(condition.value.span, "a condition without columns is needed here"),
+                }
             }
             "bin_auto" => {
                 let (Some(arg), [size, at]) = (args.first(), PROPERTIES) else {

@@ -270,9 +270,11 @@ pub(crate) fn fold(typed: Typed) -> Typed {
             _ => false,
         }
     }
-    if !constant(&typed.expr) {
-        return typed;
-    }
+    if constant(&typed.expr) { simplified(typed) } else { typed }
+}
+
+/// An expression as its value, if it has one whatever the row.
+pub(super) fn simplified(typed: Typed) -> Typed {
     let simplifier = datafusion::optimizer::simplify_expressions::ExprSimplifier::new(
         datafusion::logical_expr::simplify::SimplifyContext::default(),
     );

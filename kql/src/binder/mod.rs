@@ -385,9 +385,12 @@ impl<'a> Binder<'a> {
     }
 
     pub(crate) fn pipe(&mut self, mut relation: Relation, operators: &'a [Operator]) -> Binding<Relation> {
-        for operator in operators {
+        for (index, operator) in operators.iter().enumerate() {
             self.count_work(operator.span)?;
             let named = matches!(operator.kind, OperatorKind::As(_) | OperatorKind::Search { .. });
+            if join::keeps_one_of_each(operator) {
+                relation = self.filtered_before(relation, &operators[index + 1..])?;
+            }
             relation = self.operator(relation, operator)?;
             // What an operator made is no longer the table it came from.
             relation.source = relation.source.filter(|_| named);

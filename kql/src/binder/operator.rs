@@ -148,7 +148,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn filter(&mut self, relation: Relation, predicate: &'a Expr) -> Binding<Relation> {
+    pub(super) fn filter(&mut self, relation: Relation, predicate: &'a Expr) -> Binding<Relation> {
         let mut context = Context { filter: true, windows: Some(Vec::new()), ..Context::row(&relation) };
         let typed = self.scalar(predicate, &mut context)?;
         let condition = truth(typed, predicate.span)?.expr;

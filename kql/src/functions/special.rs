@@ -142,6 +142,12 @@ pub(super) fn functions() -> Vec<Function> {
             ("toscalar(materialize(print 7))", "7"),
         ),
         special(
+            "assert",
+            "(condition: bool, message: string) -> bool",
+            "True; or, where the condition is false, the query is refused with the message.",
+            ("assert(1 < 2, 'the order of numbers')", "true"),
+        ),
+        special(
             "bin_auto",
             "(value: number) -> any",
             "The value rounded down as by `bin_at()`, with the size and the fixed point that `set` has given.",

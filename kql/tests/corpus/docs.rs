@@ -22,7 +22,6 @@ const KNOWN: &[(&str, &str)] = &[
     ),
     ("ipv4-lookup-plugin.md#3", "reads its table from the network, which a query may not do here"),
     ("join-innerunique.md#3", "any row of a key may stay; example 2, the same query, prints the other one"),
-    ("join-innerunique.md#4", "asks for the row that did not stay, as if the filter came before the join"),
     ("parse-url-query-function.md#1", "prints bags in quotes within one another"),
     ("range-function.md#4", "prints a row of another example, and a colon"),
     ("replace-regex-function.md#1", "prints whole numbers as if tostring() gave them six decimal places"),
