@@ -251,10 +251,12 @@ impl<'a> Binder<'a> {
             "assert" => {
                 let [condition, _] = args else { return fault(span, "a condition and a message are needed") };
                 let message = self.constant_text(args, 1, span)?;
-                let typed = self.scalar(&condition.value, &mut Context::default())?;
+                let typed = self.scalar(&condition.value, context)?;
                 match simplified(typed).constant() {
                     Some(Value::Bool(true)) => Typed::literal(Value::Bool(true), KqlType::Bool),
-                    Some(Value::Bool(false)) => return fault(span, message),
+                    Some(Value::Bool(false)) => {
+                        return fault(span, format!("assert() has failed with message: '{message}'"));
+                    }
                     _ => return fault(condition.value.span, "a condition without columns is needed here"),
                 }
             }

@@ -141,7 +141,7 @@ impl<'a> Binder<'a> {
         if !scan.order.is_empty() {
             relation = self.sort(relation, &scan.order)?;
         }
-        Ok(self.renamed_copy(&relation)?)
+        self.renamed_copy(&relation)
     }
 
     /// The declared columns and their first values.
