@@ -204,7 +204,8 @@ pub(super) fn functions() -> Vec<Function> {
                 "toscalar(range x from 5 to 7 step 1 | serialize r = row_rank_dense(x) | where x == 7 | project r)",
                 "3",
             ),
-        ),
+        )
+        .also(&["row_rank"]),
         special(
             "row_rank_min",
             "(term: any, [restart: bool]) -> long",
