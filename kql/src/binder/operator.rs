@@ -287,7 +287,11 @@ impl<'a> Binder<'a> {
             };
             match relation.columns.iter().position(|col| col.name == *old) {
                 Some(at) => renamed[at].name = new.text.clone(),
-                None => return no_column(&relation, old, column.value.span),
+                // A hidden column shows itself under its new name.
+                None => match relation.find(old) {
+                    Some(col) => renamed.push(Col { name: new.text.clone(), ..col.clone() }),
+                    None => return no_column(&relation, old, column.value.span),
+                },
             }
         }
         Ok(Relation { columns: renamed, ..relation })
