@@ -20,10 +20,6 @@ const KNOWN: &[(&str, &str)] = &[
     ),
     ("hunt__Detect Azure RemoteIP.yaml", NETWORK),
     (
-        "hunt__WebDav Client Execution - Network connections using DavSetCookie - BY IP - Botnet detection.yaml",
-        "asks for Defender's name of a column, where the schema has Sentinel's",
-    ),
-    (
         "huntmulti__AzureResourceCreationWithNetworkActivity.yaml",
         "asks for a custom table, which has no schema",
     ),
