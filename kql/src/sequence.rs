@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array,
 };
-use datafusion::arrow::compute::{concat, interleave};
-use datafusion::arrow::datatypes::{Field, Fields, Schema, SchemaRef};
+use datafusion::arrow::compute::{cast, concat, interleave};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column as PlanColumn, DFSchema, Result, ScalarValue};
@@ -131,6 +131,9 @@ impl TableProvider for Sequences {
             }
         }
         needed.extend(watched.iter().cloned());
+        needed.extend(
+            program.steps.iter().flat_map(|step| &step.assignments).map(|(column, _)| column.clone()),
+        );
         needed.extend(program.slots.iter().map(|slot| slot.column.clone()));
         needed.extend(program.parts.iter().map(|column| column.name.clone()));
         for key in &program.order {
@@ -187,11 +190,18 @@ struct Machine {
     watched: Vec<usize>,
     /// What expressions see.
     seen: SchemaRef,
-    /// Columns that a step may set: the input's column behind it, or the value where no step sets it.
-    settable: Vec<Unset>,
+    /// Columns that a step may set.
+    settable: Vec<Settable>,
     parts: Vec<usize>,
     outputs: Vec<Output>,
     schema: SchemaRef,
+}
+
+/// A column that a step may set, and what it holds where none does.
+#[derive(Debug)]
+struct Settable {
+    kind: DataType,
+    unset: Unset,
 }
 
 #[derive(Debug)]
@@ -231,8 +241,13 @@ impl Machine {
         }
         let settable = names.iter().map(|name| {
             Ok(match program.declared.iter().find(|(declared, _)| declared == name) {
-                Some((_, default)) => Unset::Default(default.to_array()?),
-                None => Unset::Source(input.index_of(name)?),
+                Some((_, default)) => {
+                    Settable { kind: default.data_type(), unset: Unset::Default(default.to_array()?) }
+                }
+                None => {
+                    let index = input.index_of(name)?;
+                    Settable { kind: input.field(index).data_type().clone(), unset: Unset::Source(index) }
+                }
             })
         });
         let output = |name: &str| -> Result<Output> {
@@ -282,6 +297,37 @@ impl Machine {
             Output::MatchId | Output::Number => Arc::new(Int64Array::from(vec![found.match_id])),
         }
     }
+
+    /// An expression over one row and the slots.
+    fn evaluate(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        batch: &RecordBatch,
+        row: usize,
+        values: &[ArrayRef],
+    ) -> Result<ArrayRef> {
+        let watched = self.watched.iter().map(|index| batch.column(*index).slice(row, 1));
+        self.over(expr, watched.chain(values.iter().cloned()).collect(), 1)
+    }
+
+    /// A condition that does not look back, over all rows of a batch.
+    fn for_all(&self, step: &ReadyStep, batch: &RecordBatch) -> Result<BooleanArray> {
+        let rows = batch.num_rows();
+        let watched = self.watched.iter().map(|index| Arc::clone(batch.column(*index)));
+        let slots = self.empty.iter().map(|slot| new_null_array(slot.data_type(), rows));
+        truths(&self.over(&step.condition, watched.chain(slots).collect(), rows)?)
+    }
+
+    fn over(&self, expr: &Arc<dyn PhysicalExpr>, columns: Vec<ArrayRef>, rows: usize) -> Result<ArrayRef> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let seen = RecordBatch::try_new_with_options(Arc::clone(&self.seen), columns, &options)?;
+        expr.evaluate(&seen)?.into_array(rows)
+    }
+}
+
+/// A condition's values, also where they are all null and of no type.
+fn truths(values: &ArrayRef) -> Result<BooleanArray> {
+    Ok(cast(values, &DataType::Boolean)?.as_boolean().clone())
 }
 
 /// A row that belongs to a step.
@@ -368,8 +414,7 @@ impl Run {
             Some(all) => Ok(all.is_valid(row) && all.value(row)),
             None => {
                 let values = state.map_or(&machine.empty, |sequence| &sequence.values);
-                let met = machine.evaluate(&machine.steps[step].condition, batch, row, values)?;
-                let met = met.as_boolean();
+                let met = truths(&machine.evaluate(&machine.steps[step].condition, batch, row, values)?)?;
                 Ok::<_, datafusion::error::DataFusionError>(met.is_valid(0) && met.value(0))
             }
         };
@@ -406,10 +451,15 @@ impl Run {
     ) -> Result<()> {
         let machine = Arc::clone(&self.machine);
         let ready = &machine.steps[step];
-        let set = ready.sets.iter().zip(&machine.settable).map(|(value, unset)| match (value, unset) {
-            (Some(value), _) => machine.evaluate(value, batch, row, &sequence.values),
-            (None, Unset::Source(index)) => Ok(batch.column(*index).slice(row, 1)),
-            (None, Unset::Default(default)) => Ok(Arc::clone(default)),
+        let set = ready.sets.iter().zip(&machine.settable).map(|(value, settable)| {
+            Ok(match (value, &settable.unset) {
+                // One kind of string for another.
+                (Some(value), _) => {
+                    cast(&machine.evaluate(value, batch, row, &sequence.values)?, &settable.kind)?
+                }
+                (None, Unset::Source(index)) => batch.column(*index).slice(row, 1),
+                (None, Unset::Default(default)) => Arc::clone(default),
+            })
         });
         let set = set.collect::<Result<Vec<_>>>()?;
         let found = Found { batch: Arc::clone(batch), row, set, match_id: sequence.match_id };
@@ -466,34 +516,6 @@ impl Run {
         let arrays = arrays.collect::<Result<Vec<ArrayRef>>>()?;
         self.count += i64::try_from(rows).unwrap_or(i64::MAX);
         Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
-    }
-}
-
-impl Machine {
-    /// An expression over one row and the slots.
-    fn evaluate(
-        &self,
-        expr: &Arc<dyn PhysicalExpr>,
-        batch: &RecordBatch,
-        row: usize,
-        values: &[ArrayRef],
-    ) -> Result<ArrayRef> {
-        let watched = self.watched.iter().map(|index| batch.column(*index).slice(row, 1));
-        self.over(expr, watched.chain(values.iter().cloned()).collect(), 1)
-    }
-
-    /// A condition that does not look back, over all rows of a batch.
-    fn for_all(&self, step: &ReadyStep, batch: &RecordBatch) -> Result<BooleanArray> {
-        let rows = batch.num_rows();
-        let watched = self.watched.iter().map(|index| Arc::clone(batch.column(*index)));
-        let slots = self.empty.iter().map(|slot| new_null_array(slot.data_type(), rows));
-        Ok(self.over(&step.condition, watched.chain(slots).collect(), rows)?.as_boolean().clone())
-    }
-
-    fn over(&self, expr: &Arc<dyn PhysicalExpr>, columns: Vec<ArrayRef>, rows: usize) -> Result<ArrayRef> {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let seen = RecordBatch::try_new_with_options(Arc::clone(&self.seen), columns, &options)?;
-        expr.evaluate(&seen)?.into_array(rows)
     }
 }
 
