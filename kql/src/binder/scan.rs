@@ -190,7 +190,7 @@ impl<'a> Binder<'a> {
             Some((_, span)) => return fault(span, "`all`, `last` or `none` is needed here"),
         };
         let context = || Context { memory: Some(memory), ..Context::row(source) };
-        let condition = self.scalar(&step.condition, &mut Context { filter: true, ..context() })?;
+        let condition = self.scalar(&step.condition, &mut context())?;
         let condition = truth(condition, step.condition.span)?.expr;
         let mut assignments = Vec::new();
         for (name, value) in &step.assignments {

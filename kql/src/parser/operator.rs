@@ -471,7 +471,7 @@ impl Parser<'_> {
         self.expect_word("with")?;
         self.expect("(")?;
         let mut steps = Vec::new();
-        while !self.take(")") {
+        while steps.is_empty() || !self.take(")") {
             self.expect_word("step")?;
             let name = self.name("the step's name")?;
             let optional = self.take_word("optional");
