@@ -623,6 +623,10 @@ pub struct NestedLevel {
 pub struct Scan {
     /// `with_match_id=`.
     pub settings: Vec<Setting>,
+    /// `order by`.
+    pub order: Vec<SortKey>,
+    /// `partition by`.
+    pub partition: Vec<Expr>,
     /// `declare (…)`.
     pub declare: Vec<Parameter>,
     /// The steps.

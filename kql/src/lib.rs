@@ -17,6 +17,7 @@ mod memo;
 mod parser;
 pub mod reference;
 mod scan;
+mod sequence;
 mod time;
 mod types;
 mod value;

@@ -164,7 +164,9 @@ async fn every_example_gives_what_it_says() {
     let mut wrong = String::new();
     let scalars = scalar_functions().into_iter().flat_map(|(_, functions)| functions).map(|function| {
         let (example, value) = function.example;
-        (format!("print {example}"), value)
+        // What stands before the expression has to be set.
+        let (before, expression) = example.rsplit_once("; ").unwrap_or(("", example));
+        (format!("{before}; print {expression}"), value)
     });
     let aggregates = aggregate_functions().into_iter().map(|function| {
         let (example, value) = function.example;

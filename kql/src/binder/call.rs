@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::LogicalPlanBuilder;
 
+use super::expression::simplified;
 use super::types::{cast, coerce};
 use super::{Any, Binder, Binding, Context, Definition, Relation, Scope, Stop, fault, with};
 use crate::aggregates;
@@ -11,6 +12,9 @@ use crate::functions::{self, Binding as How, Function, Kernel, ParamKind, Typed}
 use crate::time;
 use crate::types::KqlType;
 use crate::value::{Cells, Value};
+
+/// What `set` tells `bin_auto()`: the size of a bin, and where one begins.
+pub(super) const PROPERTIES: [&str; 2] = ["query_bin_auto_size", "query_bin_auto_at"];
 
 impl<'a> Binder<'a> {
     pub(super) fn call(
@@ -243,6 +247,34 @@ impl<'a> Binder<'a> {
                 let relation = self.table(&arg.value, &mut Context::default())?;
                 let names = relation.names().map(serde_json::Value::from).collect();
                 Typed::literal(Value::json(&serde_json::Value::Array(names)), KqlType::Dynamic)
+            }
+            "assert" => {
+                let [condition, _] = args else { return fault(span, "a condition and a message are needed") };
+                let message = self.constant_text(args, 1, span)?;
+                let typed = self.scalar(&condition.value, context)?;
+                match simplified(typed).constant() {
+                    Some(Value::Bool(true)) => Typed::literal(Value::Bool(true), KqlType::Bool),
+                    Some(Value::Bool(false)) => {
+                        return fault(span, format!("assert() has failed with message: '{message}'"));
+                    }
+                    _ => return fault(condition.value.span, "a condition without columns is needed here"),
+                }
+            }
+            "bin_auto" => {
+                let (Some(arg), [size, at]) = (args.first(), PROPERTIES) else {
+                    return fault(span, "a value is missing");
+                };
+                let value = self.scalar(&arg.value, context)?;
+                let Some(size) = self.properties.get(size).cloned() else {
+                    let diagnostic = Diagnostic::new(span, "`bin_auto()` does not know how large a bin is");
+                    let help = "say so before the query, as by `set query_bin_auto_size = 1h;`";
+                    return Err(Stop::Fault(Box::new(diagnostic.with_help(help))));
+                };
+                let mut bound = vec![(value, arg.value.span), (size, span)];
+                bound.extend(self.properties.get(at).map(|at| (at.clone(), span)));
+                let name = if bound.len() == 3 { "bin_at" } else { "bin" };
+                let Some(function) = functions::lookup(name) else { return Ok(None) };
+                apply(function, bound, span)?
             }
             "rand" => {
                 let of = match args.first() {

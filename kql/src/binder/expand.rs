@@ -1,6 +1,6 @@
 //! `mv-expand`, `mv-apply`, `top-nested`: rows out of one row, and back.
 
-use datafusion::common::{Column as PlanColumn, JoinType, UnnestOptions};
+use datafusion::common::{Column as PlanColumn, JoinType, NullEquality, UnnestOptions};
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, SortExpr};
 
 use super::operator::setting;
@@ -129,25 +129,20 @@ impl<'a> Binder<'a> {
 
     pub(super) fn top_nested(&mut self, relation: Relation, levels: &'a [NestedLevel]) -> Binding<Relation> {
         let mut keys: Vec<(String, Typed)> = Vec::new();
-        // The levels so far: their keys and aggregates.
+        // The levels so far: their keys and aggregates. Those of what is left over at a level end there.
         let mut above: Option<Relation> = None;
+        let mut left_over: Vec<Relation> = Vec::new();
         let mut names = Names::default();
         for level in levels {
-            if let Some(others) = &level.others {
-                return fault(others.span, "`with others` is not supported");
-            }
             let key = self.scalar(&level.of.value, &mut Context::row(&relation))?;
             let key_name = self.column_name(&level.of, &mut names);
-            let mut context = Context { aggregates: Some(Vec::new()), ..Context::row(&relation) };
-            let value = self.scalar(&level.by.value, &mut context)?;
             let value_name = match level.by.names.first() {
                 Some(name) => name.text.clone(),
                 None => format!("aggregated_{key_name}"),
             };
             names.taken.insert(value_name.clone());
             keys.push((key_name, key));
-            let pending = context.aggregates.take().unwrap_or_default();
-            let mut grouped = self.group(&relation, keys.clone(), pending, vec![(value_name, value)])?;
+            let mut grouped = self.nested_level(&relation, level, keys.clone(), &value_name)?;
             if let Some(count) = &level.count {
                 let count = self.constant_count(count)?;
                 let outer_parts = grouped.parts.clone();
@@ -161,25 +156,104 @@ impl<'a> Binder<'a> {
                     LogicalPlanBuilder::from(numbered.plan.clone()).filter(number.lt_eq(most))?.build()?;
                 grouped = Relation { plan, order: Vec::new(), parts: outer_parts, ..numbered };
             }
+            if let Some(name) = &level.others {
+                let rest = self.others(&relation, level, name, &keys, &value_name, &grouped)?;
+                left_over.push(match &above {
+                    None => rest,
+                    Some(above) => {
+                        let above = self.renamed_copy(above)?;
+                        self.below(above, rest)?
+                    }
+                });
+            }
             above = Some(match above {
                 None => grouped,
                 Some(above) => self.below(above, grouped)?,
             });
         }
-        Ok(above.unwrap_or(relation))
+        let Some(whole) = above else { return Ok(relation) };
+        if left_over.is_empty() {
+            return Ok(whole);
+        }
+        let mut all = Vec::with_capacity(left_over.len() + 1);
+        for rest in left_over {
+            let mut columns: Vec<(String, Typed)> =
+                rest.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
+            let missing = &whole.columns[columns.len()..];
+            columns.extend(missing.iter().map(|col| (col.name.clone(), Typed::null(col.kind))));
+            all.push(self.project(&rest, columns, Vec::new())?);
+        }
+        all.insert(0, whole);
+        self.union_of(all, false, None)
+    }
+
+    /// The groups of a level, each with its aggregate.
+    fn nested_level(
+        &mut self,
+        relation: &Relation,
+        level: &'a NestedLevel,
+        keys: Vec<(String, Typed)>,
+        value_name: &str,
+    ) -> Binding<Relation> {
+        let mut context = Context { aggregates: Some(Vec::new()), ..Context::row(relation) };
+        let value = self.scalar(&level.by.value, &mut context)?;
+        let pending = context.aggregates.take().unwrap_or_default();
+        self.group(relation, keys, pending, vec![(value_name.to_owned(), value)])
+    }
+
+    /// What did not make it to the top of a level, as one group of its own within each group above.
+    fn others(
+        &mut self,
+        relation: &Relation,
+        level: &'a NestedLevel,
+        name: &'a Expr,
+        keys: &[(String, Typed)],
+        value_name: &str,
+        top: &Relation,
+    ) -> Binding<Relation> {
+        let Some(((key_name, key), parents)) = keys.split_last() else {
+            return fault(name.span, "a key is missing");
+        };
+        let own = cast(self.scalar(name, &mut Context::default())?, key.kind);
+        // The keys as columns, so that null is found to be null.
+        let mut exprs: Vec<PlanExpr> =
+            relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
+        let mut of_row = Vec::with_capacity(keys.len());
+        for (name, key) in keys {
+            let fresh = self.fresh(name);
+            exprs.push(key.expr.clone().alias(&fresh));
+            of_row.push(PlanColumn::new_unqualified(fresh));
+        }
+        let top = self.renamed_copy(top)?;
+        let of_top: Vec<PlanColumn> =
+            top.columns[..keys.len()].iter().map(|col| col.column.clone()).collect();
+        let plan = LogicalPlanBuilder::from(relation.plan.clone())
+            .project(exprs)?
+            .join_detailed(
+                top.plan,
+                JoinType::LeftAnti,
+                (of_row, of_top),
+                None,
+                NullEquality::NullEqualsNull,
+            )?
+            .build()?;
+        let rest = Relation { plan, ..relation.clone() };
+        let mut keys = parents.to_vec();
+        keys.push((key_name.clone(), own));
+        self.nested_level(&rest, level, keys, value_name)
     }
 
     /// The rows of a level under those of the levels above that have the same keys.
     fn below(&mut self, above: Relation, level: Relation) -> Binding<Relation> {
         let depth = level.columns.len() - 2;
-        let of_level: Vec<PlanExpr> =
-            level.columns[..depth].iter().map(|col| PlanExpr::Column(col.column.clone())).collect();
-        let of_above: Vec<PlanExpr> = level.columns[..depth]
+        let of_level: Vec<PlanColumn> = level.columns[..depth].iter().map(|col| col.column.clone()).collect();
+        let of_above: Vec<PlanColumn> = level.columns[..depth]
             .iter()
-            .filter_map(|col| above.find(&col.name).map(|own| PlanExpr::Column(own.column.clone())))
+            .filter_map(|col| above.find(&col.name).map(|own| own.column.clone()))
             .collect();
+        let (inner, keys) = (JoinType::Inner, (of_above, of_level));
         let plan = LogicalPlanBuilder::from(above.plan.clone())
-            .join_with_expr_keys(level.plan.clone(), JoinType::Inner, (of_above, of_level), None)?
+            .join_detailed(level.plan.clone(), inner, keys, None, NullEquality::NullEqualsNull)?
             .build()?;
         let mut columns: Vec<(String, Typed)> =
             above.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();

@@ -41,6 +41,11 @@ impl<'a> Binder<'a> {
                 {
                     return side_column(if side == "$left" { left } else { right }, &name.text, name.span);
                 }
+                if let (ExprKind::Name(step), Some(memory)) = (&base.kind, context.memory)
+                    && let Some(value) = memory.column(step, name)?
+                {
+                    return Ok(value);
+                }
                 let base = self.scalar(base, context)?;
                 path(base, Step::Key(name.text.clone()), expr.span)
             }
@@ -265,9 +270,11 @@ pub(crate) fn fold(typed: Typed) -> Typed {
             _ => false,
         }
     }
-    if !constant(&typed.expr) {
-        return typed;
-    }
+    if constant(&typed.expr) { simplified(typed) } else { typed }
+}
+
+/// An expression as its value, if it has one whatever the row.
+pub(super) fn simplified(typed: Typed) -> Typed {
     let simplifier = datafusion::optimizer::simplify_expressions::ExprSimplifier::new(
         datafusion::logical_expr::simplify::SimplifyContext::default(),
     );

@@ -9,7 +9,7 @@ use super::operator::{no_column, setting};
 use super::relation::free_name;
 use super::types::{bool_literal, cast, common, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
-use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Setting, Span, TextOp};
+use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Operator, OperatorKind, Setting, Span, TextOp};
 use crate::functions::Typed;
 use crate::types::KqlType;
 use crate::value::Value;
@@ -46,7 +46,62 @@ const KINDS: &[&str] = &[
     "rightantisemi",
 ];
 
+/// Whether an operator joins one row only of those on its left that have the same keys.
+pub(super) fn keeps_one_of_each(operator: &Operator) -> bool {
+    match &operator.kind {
+        OperatorKind::Join { settings, .. } => {
+            setting(settings, "kind").is_none_or(|(kind, _)| kind == "innerunique")
+        }
+        _ => false,
+    }
+}
+
+/// The conditions that all have to hold.
+fn conjuncts<'e>(expr: &'e Expr, found: &mut Vec<&'e Expr>) {
+    match &expr.kind {
+        ExprKind::Binary(BinaryOp::And, left, right) => {
+            conjuncts(left, found);
+            conjuncts(right, found);
+        }
+        _ => found.push(expr),
+    }
+}
+
+/// Whether an expression speaks of a relation's columns and of constants only.
+fn speaks_of(expr: &Expr, relation: &Relation) -> bool {
+    let all = |exprs: &[&Expr]| exprs.iter().all(|expr| speaks_of(expr, relation));
+    match &expr.kind {
+        ExprKind::Literal(_) => true,
+        ExprKind::Name(name) => relation.columns.iter().any(|col| col.name == *name),
+        ExprKind::Member(base, _) => speaks_of(base, relation),
+        ExprKind::Index(base, index) => all(&[base, index]),
+        ExprKind::Unary(_, inner) => speaks_of(inner, relation),
+        ExprKind::Binary(_, left, right) => all(&[left, right]),
+        ExprKind::Between { value, low, high, .. } => all(&[value, low, high]),
+        ExprKind::In(_, value, items) => {
+            speaks_of(value, relation) && items.iter().all(|item| speaks_of(item, relation))
+        }
+        _ => false,
+    }
+}
+
 impl<'a> Binder<'a> {
+    /// The left side of a join that keeps one row of each key, with what is asked of its columns right after the join:
+    /// of the rows with a key it is one of those that are asked for which is kept.
+    pub(super) fn filtered_before(&mut self, mut left: Relation, after: &'a [Operator]) -> Binding<Relation> {
+        let mut conditions = Vec::new();
+        for operator in after {
+            let OperatorKind::Where(predicate) = &operator.kind else { break };
+            conjuncts(predicate, &mut conditions);
+        }
+        for condition in conditions {
+            if speaks_of(condition, &left) {
+                left = self.filter(left, condition)?;
+            }
+        }
+        Ok(left)
+    }
+
     pub(super) fn join(
         &mut self,
         left: Relation,
@@ -324,14 +379,23 @@ impl<'a> Binder<'a> {
                 relations.iter().all(|relation| relation.find(name).is_some_and(|col| col.kind == *kind))
             });
         }
-        let mut taken: HashSet<String> = source.iter().map(|name| (*name).to_owned()).collect();
+        let several = |name: &str| columns.iter().filter(|(other, _)| other == name).count() > 1;
+        // A name of one type stays as it is, whatever the names made for those of several would be.
+        let plain = columns.iter().map(|(name, _)| name).filter(|name| !several(name));
+        let mut taken: HashSet<String> =
+            plain.filter(|name| source != Some(name.as_str())).cloned().collect();
+        taken.extend(source.map(str::to_owned));
         let mut names = Vec::with_capacity(columns.len());
         for (name, kind) in &columns {
-            let several = columns.iter().filter(|(other, _)| other == name).count() > 1;
-            let wanted = if several { format!("{name}_{kind}") } else { name.clone() };
-            let name = free_name(&wanted, &taken);
-            taken.insert(name.clone());
-            names.push(name);
+            let made = if several(name) {
+                free_name(&format!("{name}_{kind}"), &taken)
+            } else if source == Some(name.as_str()) {
+                free_name(name, &taken)
+            } else {
+                name.clone()
+            };
+            taken.insert(made.clone());
+            names.push(made);
         }
         let hidden: Vec<(String, KqlType)> = relations[0]
             .hidden

@@ -8,6 +8,7 @@ mod operator;
 mod parse;
 mod plugin;
 mod relation;
+mod scan;
 mod series;
 mod source;
 mod summarize;
@@ -156,6 +157,8 @@ pub(crate) struct Binder<'a> {
     work: usize,
     tables: BTreeSet<String>,
     render: Option<RenderHint>,
+    /// What `set` has said, where it is a constant.
+    properties: HashMap<String, Typed>,
 }
 
 /// What an expression may refer to, and what it asks of the operator around it.
@@ -169,6 +172,8 @@ pub(crate) struct Context<'r> {
     pub(crate) aggregates: Option<Vec<(String, PlanExpr)>>,
     /// Window functions met on the way, where they are allowed.
     pub(crate) windows: Option<Vec<(String, PlanExpr)>>,
+    /// What the steps of `scan` remember.
+    pub(crate) memory: Option<&'r scan::Memory<'r>>,
     /// Whether null counts as false here, so that simpler comparisons will do.
     pub(crate) filter: bool,
 }
@@ -181,8 +186,15 @@ impl<'r> Context<'r> {
 
 /// Binds a query to a plan.
 pub(crate) fn bind(query: &Query, environment: &Environment<'_>) -> Binding<Bound> {
-    let mut binder =
-        Binder { environment, scope: None, counter: 0, work: 0, tables: BTreeSet::new(), render: None };
+    let mut binder = Binder {
+        environment,
+        scope: None,
+        counter: 0,
+        work: 0,
+        tables: BTreeSet::new(),
+        render: None,
+        properties: HashMap::new(),
+    };
     for (name, scalar) in &environment.options.scalars {
         let typed = scalar_literal(scalar);
         binder.scope = with(&binder.scope, name, Definition::Scalar(typed));
@@ -243,7 +255,15 @@ impl<'a> Binder<'a> {
                 let pattern = Pattern { params, path: path.as_ref(), cases, scope: self.scope.clone() };
                 self.scope = with(&self.scope, &name.text, Definition::Pattern(Rc::new(pattern)));
             }
-            Statement::Set { .. } | Statement::Ignored(_) => {}
+            Statement::Set { name, value } => {
+                // Most properties mean nothing here, and their values may be words.
+                if let Some(value) = value.as_ref().filter(|_| call::PROPERTIES.contains(&name.text.as_str()))
+                {
+                    let typed = self.scalar(value, &mut Context::default())?;
+                    self.properties.insert(name.text.clone(), typed);
+                }
+            }
+            Statement::Ignored(_) => {}
             Statement::Expression(expr) => {
                 self.any(expr, &mut Context::default())?;
             }
@@ -365,9 +385,12 @@ impl<'a> Binder<'a> {
     }
 
     pub(crate) fn pipe(&mut self, mut relation: Relation, operators: &'a [Operator]) -> Binding<Relation> {
-        for operator in operators {
+        for (index, operator) in operators.iter().enumerate() {
             self.count_work(operator.span)?;
             let named = matches!(operator.kind, OperatorKind::As(_) | OperatorKind::Search { .. });
+            if join::keeps_one_of_each(operator) {
+                relation = self.filtered_before(relation, &operators[index + 1..])?;
+            }
             relation = self.operator(relation, operator)?;
             // What an operator made is no longer the table it came from.
             relation.source = relation.source.filter(|_| named);

@@ -112,18 +112,17 @@ impl<'a> Binder<'a> {
                 self.project(&found, columns, found.hidden.clone())
             }
             OperatorKind::Partition { by, body, .. } => self.partition(relation, by, body),
-            OperatorKind::Fork(branches) => match branches.first() {
-                // Of several results one table can be shown: the first.
-                Some((_, body)) => self.pipe(relation, body),
-                None => Ok(relation),
-            },
-            OperatorKind::Facet { body, by } => match body {
-                Some(body) => self.pipe(relation, body),
-                None => fault(
-                    by.first().map_or(span, |by| by.span),
-                    "`facet` gives several tables; add `with (…)`",
+            OperatorKind::Fork(branches) => match branches.as_slice() {
+                [(_, body)] => self.pipe(relation, body),
+                _ => one_table(
+                    span,
+                    "fork",
+                    "make each branch a query of its own, or let `union` put their rows together",
                 ),
             },
+            OperatorKind::Facet { .. } => {
+                one_table(span, "facet", "`summarize count() by …` gives the values of a column")
+            }
             OperatorKind::MakeSeries { aggregates, axis, from, to, step, inclusive, by, .. } => {
                 let span_of = super::series::Axis {
                     axis,
@@ -137,7 +136,7 @@ impl<'a> Binder<'a> {
             OperatorKind::Evaluate { name, args, schema, .. } => {
                 self.evaluate(relation, name, args, schema.as_deref())
             }
-            OperatorKind::Scan(_) => fault(span, "`scan` is not supported yet"),
+            OperatorKind::Scan(scan) => self.scan_operator(relation, scan),
             OperatorKind::Find { .. }
             | OperatorKind::Print(_)
             | OperatorKind::Range { .. }
@@ -149,7 +148,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn filter(&mut self, relation: Relation, predicate: &'a Expr) -> Binding<Relation> {
+    pub(super) fn filter(&mut self, relation: Relation, predicate: &'a Expr) -> Binding<Relation> {
         let mut context = Context { filter: true, windows: Some(Vec::new()), ..Context::row(&relation) };
         let typed = self.scalar(predicate, &mut context)?;
         let condition = truth(typed, predicate.span)?.expr;
@@ -288,7 +287,11 @@ impl<'a> Binder<'a> {
             };
             match relation.columns.iter().position(|col| col.name == *old) {
                 Some(at) => renamed[at].name = new.text.clone(),
-                None => return no_column(&relation, old, column.value.span),
+                // A hidden column shows itself under its new name.
+                None => match relation.find(old) {
+                    Some(col) => renamed.push(Col { name: new.text.clone(), ..col.clone() }),
+                    None => return no_column(&relation, old, column.value.span),
+                },
             }
         }
         Ok(Relation { columns: renamed, ..relation })
@@ -518,6 +521,12 @@ impl<'a> Binder<'a> {
         result.parts = outer_parts;
         Ok(result)
     }
+}
+
+/// Refuses an operator that gives several tables.
+fn one_table<T>(span: Span, operator: &str, instead: &str) -> Binding<T> {
+    let message = format!("`{operator}` gives several tables, and a query gives one");
+    Err(Stop::Fault(Box::new(Diagnostic::new(span, message).with_help(instead))))
 }
 
 /// A setting's value as text.

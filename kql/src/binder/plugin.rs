@@ -10,7 +10,7 @@ use super::relation::free_name;
 use super::types::{cast, compare, not_null_text, text_literal};
 use super::{Binder, Binding, Context, Relation, Stop, fault};
 use crate::aggregates::{self, Keys, grouped};
-use crate::ast::{Argument, Expr, ExprKind, Name};
+use crate::ast::{Argument, Expr, ExprKind, Literal, Name};
 use crate::diagnostics::Diagnostic;
 use crate::functions::Typed;
 use crate::json::Step;
@@ -243,15 +243,17 @@ impl<'a> Binder<'a> {
 
     /// The rows of a table whose range holds an address.
     fn ip_lookup(&mut self, left: Relation, name: &'a Name, args: &'a [Argument]) -> Binding<Relation> {
-        let unmatched =
+        let mut placed: Vec<&'a Argument> = args.iter().filter(|arg| arg.name.is_none()).collect();
+        // Keys are columns, so that a truth value at the end can only be whether to keep what is not matched.
+        let last = placed.pop_if(|last| matches!(last.value.kind, ExprKind::Literal(Literal::Bool(_))));
+        let named =
             args.iter().find(|arg| arg.name.as_ref().is_some_and(|own| own.text == "return_unmatched"));
-        let unmatched = match unmatched {
+        let unmatched = match named.or(last) {
             Some(arg) => {
                 self.scalar(&arg.value, &mut Context::default())?.constant() == Some(Value::Bool(true))
             }
             None => false,
         };
-        let placed: Vec<&'a Argument> = args.iter().filter(|arg| arg.name.is_none()).collect();
         let [table, address, range, keys @ ..] = placed.as_slice() else {
             return fault(name.span, "a table, an address and a range are needed");
         };

@@ -76,7 +76,7 @@ impl Relation {
     }
 
     /// The same table by another plan, in which each column has another name.
-    fn renamed(&self, plan: LogicalPlan, rename: impl Fn(&PlanColumn) -> PlanColumn) -> Self {
+    pub(crate) fn renamed(&self, plan: LogicalPlan, rename: impl Fn(&PlanColumn) -> PlanColumn) -> Self {
         let rename_col = |col: &Col| Col { column: rename(&col.column), ..col.clone() };
         let rename_key = |key: &SortExpr| match &key.expr {
             Expr::Column(column) => Some(SortExpr { expr: Expr::Column(rename(column)), ..key.clone() }),

@@ -135,9 +135,9 @@ impl<'a> Binder<'a> {
                 return Ok(outputs.into_iter().map(|(name, typed)| (Some(name), typed)).collect());
             }
         }
-        let before = context.aggregates.as_ref().map_or(0, Vec::len);
         let typed = self.scalar(&named.value, context)?;
-        if context.aggregates.as_ref().map_or(0, Vec::len) == before && !typed.expr.column_refs().is_empty() {
+        let is_pending = |name: &str| context.aggregates.iter().flatten().any(|(pending, _)| pending == name);
+        if !typed.expr.column_refs().iter().all(|column| is_pending(&column.name)) {
             return fault(
                 named.value.span,
                 "an aggregate is needed here, such as `count()` or `max(…)`; keys come after `by`",
@@ -190,11 +190,7 @@ impl<'a> Binder<'a> {
             Ok(aggregated) => aggregated,
             Err(problem) => return fault(name.span, problem),
         };
-        let fresh = self.fresh(&name.text);
-        let column = PlanExpr::Column(PlanColumn::new_unqualified(&fresh));
-        if let Some(pending) = &mut context.aggregates {
-            pending.push((fresh, aggregated.expr));
-        }
+        let column = self.pending(&name.text, aggregated.expr, context);
         let expr = match aggregated.empty {
             Some(empty) => {
                 coalesce(vec![column, PlanExpr::Literal(empty.into_scalar(aggregated.kind), None)])
@@ -203,6 +199,20 @@ impl<'a> Binder<'a> {
             None => column,
         };
         Ok(Typed::new(expr, aggregated.kind))
+    }
+
+    /// The column that will hold an aggregate. What is asked for twice is worked out once.
+    fn pending(&mut self, name: &str, aggregate: PlanExpr, context: &mut Context<'_>) -> PlanExpr {
+        let fresh = self.fresh(name);
+        let pending = context.aggregates.get_or_insert_default();
+        let name = match pending.iter().find(|(_, known)| *known == aggregate) {
+            Some((known, _)) => known.clone(),
+            None => {
+                pending.push((fresh.clone(), aggregate));
+                fresh
+            }
+        };
+        PlanExpr::Column(PlanColumn::new_unqualified(name))
     }
 
     fn aggregate_args(
@@ -289,10 +299,9 @@ impl<'a> Binder<'a> {
         if wanted.is_empty() {
             return fault(name.span, "the key is missing");
         }
-        let fresh = self.fresh(&name.text);
         let values = wanted.iter().map(|(_, typed)| typed.clone()).collect();
         let best = aggregates::best(values, name.text.ends_with("max"), None);
-        Ok(self.struct_outputs(fresh, best, wanted, 0, context))
+        Ok(self.struct_outputs(&name.text, best, wanted, 0, context))
     }
 
     /// `take_any(a, b)`, `take_any(*)`: one row.
@@ -317,24 +326,20 @@ impl<'a> Binder<'a> {
             let auto = self.auto_name(&arg.value).unwrap_or_default();
             wanted.push((format!("{prefix}{auto}"), typed));
         }
-        let fresh = self.fresh(&name.text);
         let values = wanted.iter().map(|(_, typed)| typed.clone()).collect();
         let row = aggregates::best(values, true, None);
-        Ok(self.struct_outputs(fresh, row, wanted, 1, context))
+        Ok(self.struct_outputs(&name.text, row, wanted, 1, context))
     }
 
     fn struct_outputs(
         &mut self,
-        fresh: String,
+        name: &str,
         aggregate: PlanExpr,
         wanted: Vec<(String, Typed)>,
         skip: usize,
         context: &mut Context<'_>,
     ) -> Outputs {
-        if let Some(pending) = &mut context.aggregates {
-            pending.push((fresh.clone(), aggregate));
-        }
-        let column = PlanExpr::Column(PlanColumn::new_unqualified(fresh));
+        let column = self.pending(name, aggregate, context);
         let outputs = wanted.into_iter().enumerate().skip(skip).map(|(index, (name, typed))| {
             let field = get_field(column.clone(), aggregates::field_name(index));
             let field = if typed.kind == KqlType::String { not_null_text(field) } else { field };

@@ -28,7 +28,7 @@ impl<'a> Binder<'a> {
             "next" => RowKind::Next,
             "row_number" => RowKind::Number,
             "row_cumsum" => RowKind::Sum,
-            "row_rank_dense" => RowKind::RankDense,
+            "row_rank_dense" | "row_rank" => RowKind::RankDense,
             "row_rank_min" => RowKind::RankMin,
             "row_window_session" => RowKind::Session,
             _ => return Ok(None),

@@ -24,16 +24,29 @@ fn unfold(reader: impl Read) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn gzip(text: &str) -> Option<String> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).ok()?;
-    Some(STANDARD.encode(encoder.finish().ok()?))
+/// The text by an encoder, in base64. What compression would not make smaller, a container of so many bytes left out of
+/// account, is stored as it is.
+fn fold(text: &str, container: usize, encode: fn(&[u8], Compression) -> Option<Vec<u8>>) -> Option<String> {
+    let mut bytes = encode(text.as_bytes(), Compression::default())?;
+    if bytes.len() >= text.len() + container {
+        bytes = encode(text.as_bytes(), Compression::none())?;
+    }
+    Some(STANDARD.encode(bytes))
 }
 
-fn zlib(text: &str) -> Option<String> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).ok()?;
-    Some(STANDARD.encode(encoder.finish().ok()?))
+fn gzip(bytes: &[u8], level: Compression) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
+    encoder.write_all(bytes).ok()?;
+    let mut folded = encoder.finish().ok()?;
+    // The header's hint at the level, which is left empty as Kusto leaves it.
+    *folded.get_mut(8)? = 0;
+    Some(folded)
+}
+
+fn zlib(bytes: &[u8], level: Compression) -> Option<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), level);
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok()
 }
 
 pub(super) fn functions() -> Vec<Function> {
@@ -43,7 +56,7 @@ pub(super) fn functions() -> Vec<Function> {
             "(text: string) -> string",
             "The text compressed by gzip, in base64.",
             ("gzip_decompress_from_base64_string(gzip_compress_to_base64_string('KQL'))", "KQL"),
-            |row| gzip(row.text(0)).into(),
+            |row| fold(row.text(0), 18, gzip).into(),
         ),
         eval(
             "gzip_decompress_from_base64_string",
@@ -66,7 +79,7 @@ pub(super) fn functions() -> Vec<Function> {
             "(text: string) -> string",
             "The text compressed by zlib, in base64.",
             ("zlib_decompress_from_base64_string(zlib_compress_to_base64_string('KQL'))", "KQL"),
-            |row| zlib(row.text(0)).into(),
+            |row| fold(row.text(0), 6, zlib).into(),
         ),
         eval(
             "zlib_decompress_from_base64_string",

@@ -1,9 +1,11 @@
 //! Conditions.
 
+use std::cmp::Ordering;
+
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Case, Expr};
 
-use super::{Function, Typed, build, eval};
+use super::{Function, Kernel, Typed, build};
 use crate::binder::{cast, common};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -163,27 +165,33 @@ pub(super) fn functions() -> Vec<Function> {
                 None => Err("a condition is missing".to_owned()),
             },
         ),
-        eval(
+        build(
             "min_of",
             "(value: any, ...) -> any",
             "The least of the values.",
             ("min_of(3, 1, 2)", "1"),
-            |row| best_of(row, std::cmp::Ordering::Less),
+            |args| {
+                let (values, kind) = unify(args)?;
+                Ok(Kernel::call("min_of", values, kind, |row| best_of(row, Ordering::Less)))
+            },
         ),
-        eval(
+        build(
             "max_of",
             "(value: any, ...) -> any",
             "The greatest of the values.",
             ("max_of(3, 1, 2)", "3"),
-            |row| best_of(row, std::cmp::Ordering::Greater),
+            |args| {
+                let (values, kind) = unify(args)?;
+                Ok(Kernel::call("max_of", values, kind, |row| best_of(row, Ordering::Greater)))
+            },
         ),
     ]
 }
 
-fn best_of<'a>(row: &super::Row<'a>, wanted: std::cmp::Ordering) -> Value<'a> {
+fn best_of<'a>(row: &super::Row<'a>, wanted: Ordering) -> Value<'a> {
     let mut best = Value::Null;
     for index in 0..row.len() {
-        let value = crate::functions::convert::convert(&row.get(index), row.kind(index), row.kind(0));
+        let value = row.get(index);
         let better = match (&best, &value) {
             (_, Value::Null) => false,
             (Value::Null, _) => true,

@@ -8,6 +8,10 @@ use crate::value::{Value, real_json};
 
 /// A period counts as found from this correlation on.
 const SEASONALITY_THRESHOLD: f64 = 0.6;
+/// In `series_seasonal()`, which knows no threshold of the caller's, from this one on.
+const SEASONAL_THRESHOLD: f64 = 0.7;
+/// A period with this part of the best one's score holds nearly as well.
+const NEARLY: f64 = 0.9;
 /// The periods of a season have to be seen so often.
 const LEAST_SEASONS: usize = 3;
 
@@ -52,17 +56,22 @@ fn period_score(values: &[f64], period: f64) -> f64 {
         .clamp(0.0, 1.0)
 }
 
-/// The periods of a series within bounds, the best first.
-fn periods(values: &[f64], least: f64, most: f64) -> Vec<(usize, f64)> {
+/// The periods of a series within bounds, and how well each holds.
+fn scored(values: &[f64], least: f64, most: f64) -> Vec<(usize, f64)> {
     let least = least.max(2.0).ceil() as usize;
     let most = (most.max(0.0).floor() as usize).min(values.len() / 2);
     // Long series are searched no further than is affordable.
     let most = most.min(2_000);
-    let mut found: Vec<(usize, f64)> = (least..=most)
+    (least..=most)
         .filter(|lag| is_peak(values, *lag))
         .map(|lag| (lag, period_score(values, lag as f64)))
         .filter(|(_, score)| *score > 0.0)
-        .collect();
+        .collect()
+}
+
+/// The periods of a series within bounds, the best first.
+fn periods(values: &[f64], least: f64, most: f64) -> Vec<(usize, f64)> {
+    let mut found = scored(values, least, most);
     found.sort_by(|left, right| right.1.total_cmp(&left.1).then(left.0.cmp(&right.0)));
     // A multiple of a better period says nothing new.
     let mut kept: Vec<(usize, f64)> = Vec::new();
@@ -74,10 +83,13 @@ fn periods(values: &[f64], least: f64, most: f64) -> Vec<(usize, f64)> {
     kept
 }
 
-/// The one period that a decomposition takes, if the series has one.
+/// The one period that a decomposition takes, if the series has one: the shortest that holds nearly as well as the best,
+/// whose multiples hold as well, provided that it is seen often enough.
 fn season_of(values: &[f64], threshold: f64) -> Option<usize> {
-    let most = values.len() / LEAST_SEASONS;
-    periods(values, 2.0, most as f64).into_iter().find(|(_, score)| *score >= threshold).map(|(lag, _)| lag)
+    let candidates = scored(values, 2.0, values.len() as f64 / 2.0);
+    let best = candidates.iter().map(|(_, score)| *score).fold(0.0, f64::max);
+    let (period, score) = candidates.into_iter().find(|(_, score)| *score >= NEARLY * best)?;
+    (score >= threshold && period * LEAST_SEASONS <= values.len()).then_some(period)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -257,7 +269,7 @@ pub(super) fn functions() -> Vec<Function> {
             |row| {
                 let Some(values) = filled(row, 0) else { return Value::Null };
                 let period = match season(row, 1, usize::MAX) {
-                    Season::Auto(threshold) => season_of(&values, threshold),
+                    Season::Auto(_) => season_of(&values, SEASONAL_THRESHOLD),
                     Season::Given(period) => Some(period),
                     Season::None => None,
                 };

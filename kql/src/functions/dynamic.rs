@@ -334,8 +334,8 @@ pub(super) fn functions() -> Vec<Function> {
             "A bag of an array of keys and one of values.",
             ("bag_zip(dynamic(['a', 'b']), dynamic([1, 2]))", "{\"a\":1,\"b\":2}"),
             |row| {
-                let (Some(keys), Some(values)) = (row.array(0), row.array(1)) else { return Value::Null };
-                let mut values = values.into_iter();
+                let Some(keys) = row.array(0) else { return Value::Null };
+                let mut values = row.array(1).unwrap_or_default().into_iter();
                 let mut bag = Map::new();
                 for key in keys {
                     let value = values.next().unwrap_or(Json::Null);

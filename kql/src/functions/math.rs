@@ -80,19 +80,29 @@ fn erfc(x: f64) -> f64 {
     if x >= 3.0 { complement(x) } else { 1.0 - erf(x) }
 }
 
+fn around(row: &Row<'_>) -> Value<'static> {
+    if let (Some(value), Some(center), Some(distance)) = (row.long(0), row.long(1), row.long(2)) {
+        let (low, high) = (center.saturating_sub(distance), center.saturating_add(distance));
+        return (low..=high).contains(&value).into();
+    }
+    match (row.real(0), row.real(1), row.real(2)) {
+        (Some(value), Some(center), Some(distance)) => {
+            (center - distance..=center + distance).contains(&value).into()
+        }
+        _ => Value::Null,
+    }
+}
+
 fn round(row: &Row<'_>) -> Value<'static> {
     let Some(value) = row.real(0) else { return Value::Null };
     let digits = i32::try_from(row.long(1).unwrap_or(0).clamp(-300, 300)).unwrap_or(0);
     if matches!(row.kind(0), KqlType::Int | KqlType::Long) && digits >= 0 {
         return row.get(0).into_owned();
     }
-    let rounded = if digits >= 0 {
-        // By the decimal digits themselves; multiplying would bring in its own rounding.
-        format!("{value:.*}", usize::try_from(digits).unwrap_or(0).min(20)).parse().unwrap_or(value)
-    } else {
-        let unit = 10_f64.powi(-digits);
-        (value / unit).round() * unit
-    };
+    let unit = 10_f64.powi(digits.abs());
+    let rounded = if digits >= 0 { (value * unit).round() / unit } else { (value / unit).round() * unit };
+    // So many digits the value has not.
+    let rounded = if rounded.is_finite() || digits < 0 { rounded } else { value };
     match row.kind(0) {
         KqlType::Int | KqlType::Long => truncate(rounded).into(),
         KqlType::Decimal => {
@@ -161,6 +171,13 @@ pub(super) fn functions() -> Vec<Function> {
             "The value rounded to so many digits.",
             ("round(2.345, 2)", "2.35"),
             round,
+        ),
+        eval(
+            "around",
+            "(value: number, center: number, distance: number) -> bool",
+            "Whether the value is no further from the center than the distance.",
+            ("around(datetime(2026-01-01 01:29), datetime(2026-01-01 01:30), 1m)", "true"),
+            around,
         ),
         eval("sqrt", "(value: real) -> real", "The square root.", ("sqrt(9)", "3"), |row| {
             row.real(0).filter(|value| *value >= 0.0).map(f64::sqrt).into()

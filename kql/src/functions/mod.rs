@@ -14,6 +14,7 @@ mod hash;
 mod ip;
 pub(crate) mod kernel;
 mod math;
+mod pairs;
 mod path;
 mod regex;
 mod series;
@@ -28,8 +29,9 @@ use datafusion::logical_expr::Expr;
 
 pub(crate) use expand::{element_indexes, elements, row_id};
 pub(crate) use kernel::{Kernel, Row};
+pub(crate) use pairs::{PairFormat, key_values};
 pub(crate) use path::{dynamic_path, dynamic_text, step_value};
-pub(crate) use regex::{check_regex, key_values, regex_groups};
+pub(crate) use regex::{PARSED, check_regex, regex_groups};
 pub(crate) use special::{in_dynamic, new_guid, random, tuple_element};
 
 use crate::types::KqlType;

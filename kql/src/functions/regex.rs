@@ -80,121 +80,19 @@ pub(crate) fn check_regex(pattern: &str) -> Result<(), String> {
     }
 }
 
-/// The groups of a pattern's first match as an array of texts, or null.
+/// How the groups are called that stand for columns, beside those of a pattern's own.
+pub(crate) const PARSED: &str = "parsed_";
+
+/// The groups of a pattern's first match that stand for columns, as an array of texts, or null.
 pub(crate) fn regex_groups(text: Typed, pattern: Typed) -> Typed {
     Kernel::call("regex_groups", vec![text, pattern], KqlType::Dynamic, |row| {
-        let Some(captures) = compiled(row.text(1)).and_then(|regex| regex.captures(row.text(0))) else {
-            return Value::Null;
-        };
-        let groups =
-            captures.iter().skip(1).map(|group| group.map_or(Json::Null, |group| group.as_str().into()));
-        Value::json(&Json::Array(groups.collect()))
+        let Some(regex) = compiled(row.text(1)) else { return Value::Null };
+        let Some(captures) = regex.captures(row.text(0)) else { return Value::Null };
+        let named = regex.capture_names().zip(captures.iter());
+        let groups = named.filter(|(name, _)| name.is_some_and(|name| name.starts_with(PARSED)));
+        let texts = groups.map(|(_, group)| group.map_or(Json::Null, |group| group.as_str().into()));
+        Value::json(&Json::Array(texts.collect()))
     })
-}
-
-/// The keys and values in a text, for `parse-kv`.
-pub(crate) fn key_values(text: Typed, options: Typed) -> Typed {
-    Kernel::call("key_values", vec![text, options], KqlType::Dynamic, |row| {
-        let options = row.bag(1).unwrap_or_default();
-        let option = |name: &str| options.get(name).and_then(Json::as_str).unwrap_or("");
-        let greedy = option("greedy") == "true";
-        if !option("regex").is_empty() {
-            let mut bag = serde_json::Map::new();
-            if let Some(regex) = compiled(option("regex")) {
-                for captures in regex.captures_iter(row.text(0)) {
-                    if let (Some(key), Some(value)) = (captures.get(1), captures.get(2)) {
-                        bag.entry(key.as_str()).or_insert_with(|| value.as_str().into());
-                    }
-                }
-            }
-            return Value::json(&Json::Object(bag));
-        }
-        let pairs = scan_pairs(
-            row.text(0),
-            option("pair_delimiter"),
-            option("kv_delimiter"),
-            option("quote"),
-            option("escape"),
-            greedy,
-        );
-        let mut bag = serde_json::Map::new();
-        for (key, value) in pairs {
-            bag.entry(key).or_insert(Json::String(value));
-        }
-        Value::json(&Json::Object(bag))
-    })
-}
-
-/// Splits a text into keys and values.
-fn scan_pairs(
-    text: &str,
-    pair_delimiter: &str,
-    kv_delimiter: &str,
-    quote: &str,
-    escape: &str,
-    greedy: bool,
-) -> Vec<(String, String)> {
-    let pair_delimiter = if pair_delimiter.is_empty() { " " } else { pair_delimiter };
-    let kv_delimiter = if kv_delimiter.is_empty() { "=" } else { kv_delimiter };
-    let mut quotes = quote.chars();
-    let open = quotes.next();
-    let close = quotes.next().or(open);
-    let escape = escape.chars().next();
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let Some(at) = rest.find(kv_delimiter) else { break };
-        // What stands before the key, after the last delimiter, belongs to no pair, or when greedy to the one before.
-        let before = &rest[..at];
-        let key_start = before.rfind(pair_delimiter).map_or(0, |at| at + pair_delimiter.len());
-        if greedy
-            && key_start > 0
-            && let Some((_, value)) = pairs.last_mut()
-        {
-            let more = before[..key_start].strip_suffix(pair_delimiter).unwrap_or(&before[..key_start]);
-            value.push_str(more);
-        }
-        let mut key = before[key_start..].trim();
-        if let (Some(open), Some(close)) = (open, close) {
-            key = key.strip_prefix(open).and_then(|key| key.strip_suffix(close)).unwrap_or(key);
-        }
-        let key = key.to_owned();
-        rest = &rest[at + kv_delimiter.len()..];
-        let quoted = open.filter(|open| rest.starts_with(*open));
-        if let (Some(open), Some(close)) = (quoted, close) {
-            let mut value = String::new();
-            let mut chars = rest[open.len_utf8()..].char_indices();
-            let mut end = rest.len();
-            while let Some((index, c)) = chars.next() {
-                if Some(c) == escape {
-                    if let Some((_, c)) = chars.next() {
-                        value.push(c);
-                    }
-                    continue;
-                }
-                if c == close {
-                    end = open.len_utf8() + index + c.len_utf8();
-                    break;
-                }
-                value.push(c);
-            }
-            rest = &rest[end..];
-            rest = rest.strip_prefix(pair_delimiter).unwrap_or(rest);
-            pairs.push((key, value));
-            continue;
-        }
-        let end = rest.find(pair_delimiter).unwrap_or(rest.len());
-        let value = rest[..end].to_owned();
-        rest = &rest[end..];
-        if !greedy {
-            rest = rest.strip_prefix(pair_delimiter).unwrap_or(rest);
-        }
-        pairs.push((key, value));
-    }
-    if greedy && let Some((_, value)) = pairs.last_mut() {
-        value.push_str(rest);
-    }
-    pairs
 }
 
 fn group_text(captures: &Captures<'_>, group: i64) -> Option<String> {

@@ -142,6 +142,18 @@ pub(super) fn functions() -> Vec<Function> {
             ("toscalar(materialize(print 7))", "7"),
         ),
         special(
+            "assert",
+            "(condition: bool, message: string) -> bool",
+            "True; or, where the condition is false, the query is refused with the message.",
+            ("assert(1 < 2, 'the order of numbers')", "true"),
+        ),
+        special(
+            "bin_auto",
+            "(value: number) -> any",
+            "The value rounded down as by `bin_at()`, with the size and the fixed point that `set` has given.",
+            ("set query_bin_auto_size = 5; set query_bin_auto_at = 1; bin_auto(17)", "16"),
+        ),
+        special(
             "column_ifexists",
             "(name: string, default: any) -> any",
             "The column of that name, or the default where the table has none.",
@@ -192,7 +204,8 @@ pub(super) fn functions() -> Vec<Function> {
                 "toscalar(range x from 5 to 7 step 1 | serialize r = row_rank_dense(x) | where x == 7 | project r)",
                 "3",
             ),
-        ),
+        )
+        .also(&["row_rank"]),
         special(
             "row_rank_min",
             "(term: any, [restart: bool]) -> long",

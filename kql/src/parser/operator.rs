@@ -457,14 +457,21 @@ impl Parser<'_> {
 
     fn scan(&mut self) -> Parsed<Scan> {
         let settings = self.settings(&["with_match_id", "kind"])?;
-        if self.is_word("order") || self.is_word("partition") {
-            return Err(self.unexpected("`declare` or `with`; sort and partition the rows before `scan`"));
+        let mut order = Vec::new();
+        if self.take_word("order") {
+            self.expect_word("by")?;
+            order = self.sort_keys()?;
+        }
+        let mut partition = Vec::new();
+        if self.take_word("partition") {
+            self.expect_word("by")?;
+            partition = self.expressions()?;
         }
         let declare = if self.take_word("declare") { self.parameters()? } else { Vec::new() };
         self.expect_word("with")?;
         self.expect("(")?;
         let mut steps = Vec::new();
-        while !self.take(")") {
+        while steps.is_empty() || !self.take(")") {
             self.expect_word("step")?;
             let name = self.name("the step's name")?;
             let optional = self.take_word("optional");
@@ -492,7 +499,7 @@ impl Parser<'_> {
                 self.expect(";")?;
             }
         }
-        Ok(Scan { settings, declare, steps })
+        Ok(Scan { settings, order, partition, declare, steps })
     }
 
     fn fork(&mut self) -> Parsed<OperatorKind> {

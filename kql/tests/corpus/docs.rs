@@ -11,44 +11,32 @@ use super::support::shared;
 
 /// Examples that do not come out as the documentation prints them, and why.
 const KNOWN: &[(&str, &str)] = &[
-    ("array-iff-function.md#3", "not done yet"),
-    ("bag-zip.md#5", "not done yet"),
-    ("base64-decode-toguid-function.md#1", "not done yet"),
-    ("bin-auto-function.md#1", "not done yet"),
-    ("gzip-base64-compress.md#1", "not done yet"),
-    ("gzip-base64-decompress.md#1", "not done yet"),
-    ("hash-many-function.md#1", "not done yet"),
-    ("ipv4-lookup-plugin.md#3", "not done yet"),
-    ("ipv6-lookup-plugin.md#2", "not done yet"),
-    ("join-innerunique.md#3", "not done yet"),
-    ("join-innerunique.md#4", "not done yet"),
-    ("parse-kv-operator.md#2", "not done yet"),
-    ("parse-kv-operator.md#3", "not done yet"),
-    ("parse-kv-operator.md#7", "not done yet"),
-    ("parse-kv-operator.md#8", "not done yet"),
-    ("parse-operator.md#5", "not done yet"),
-    ("parse-operator.md#7", "not done yet"),
-    ("parse-url-query-function.md#1", "not done yet"),
-    ("parse-where-operator.md#5", "not done yet"),
-    ("range-function.md#4", "not done yet"),
-    ("replace-regex-function.md#1", "not done yet"),
-    ("replace-string-function.md#2", "not done yet"),
-    ("scan-operator.md#3", "not done yet"),
-    ("scan-operator.md#4", "not done yet"),
-    ("scan-operator.md#5", "not done yet"),
-    ("series-acos-function.md#1", "not done yet"),
-    ("series-asin-function.md#1", "not done yet"),
-    ("series-atan-function.md#1", "not done yet"),
-    ("series-cos-function.md#1", "not done yet"),
-    ("series-fill-linear-function.md#1", "not done yet"),
-    ("series-seasonal-function.md#1", "not done yet"),
-    ("series-sin-function.md#1", "not done yet"),
-    ("toguid-function.md#1", "not done yet"),
-    ("trim-end-function.md#2", "not done yet"),
-    ("union-operator.md#7", "not done yet"),
-    ("url-encode-component-function.md#1", "not done yet"),
-    ("url-encode-function.md#1", "not done yet"),
-    ("variancepif-aggregation-function.md#1", "not done yet"),
+    ("array-iff-function.md#3", "prints another input than the query's"),
+    (
+        "base64-decode-toguid-function.md#1",
+        "its third group contradicts the example of base64_encode_fromguid()",
+    ),
+    (
+        "gzip-base64-decompress.md#1",
+        "prints quotes around the string, which the page of the other way has not",
+    ),
+    ("ipv4-lookup-plugin.md#3", "reads its table from the network, which a query may not do here"),
+    ("join-innerunique.md#3", "any row of a key may stay; example 2, the same query, prints the other one"),
+    ("parse-url-query-function.md#1", "prints bags in quotes within one another"),
+    ("range-function.md#4", "prints a row of another example, and a colon"),
+    ("replace-regex-function.md#1", "prints whole numbers as if tostring() gave them six decimal places"),
+    ("replace-string-function.md#2", "prints whole numbers as if tostring() gave them six decimal places"),
+    ("series-acos-function.md#1", "prints another input than the query's"),
+    ("series-asin-function.md#1", "prints numbers as strings"),
+    ("series-atan-function.md#1", "prints another input than the query's"),
+    ("series-cos-function.md#1", "prints another input than the query's"),
+    ("series-fill-linear-function.md#1", "prints a given 36 as 38 once, and rounds"),
+    ("series-sin-function.md#1", "prints another input than the query's"),
+    ("toguid-function.md#1", "prints another input than the query's"),
+    ("trim-end-function.md#2", "lacks the beginning of its query, which defines x"),
+    ("url-encode-component-function.md#1", "prints a result without the slash at the input's end"),
+    ("url-encode-function.md#1", "prints another input than the query's"),
+    ("variancepif-aggregation-function.md#1", "prints the variance of a sample, as for varianceif()"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,19 +184,31 @@ fn compare(example: &Value, result: &ResultSet) -> Result<(), String> {
     let mut problem = String::new();
     let doc_columns: Vec<String> = example["columns"].as_array().into_iter().flatten().map(text_of).collect();
     // Where the columns come from the data, nobody but the documentation knows them.
-    let oracle = if oracle.len() < doc_columns.len() {
+    let by_name = example["columns_match"] == "order";
+    let mut oracle: Vec<(String, String)> = if oracle.len() < doc_columns.len() {
         let kinds = ours.iter().map(|(_, kind)| kind.clone());
         doc_columns.iter().cloned().zip(kinds).collect()
+    } else if example["columns_match"] == "count" {
+        oracle.into_iter().filter(|(name, _)| doc_columns.contains(name)).collect()
     } else {
         oracle
     };
+    if by_name {
+        let place = |name: &str| ours.iter().position(|(own, _)| own == name);
+        oracle.sort_by_key(|(name, _)| place(name));
+    }
     if ours != oracle {
         let _ = writeln!(problem, "columns: expected {oracle:?}\n         found    {ours:?}");
         return Err(problem);
     }
-    let by_name = example["columns_match"] == "order";
     let loose: Vec<String> = example["loose"].as_array().into_iter().flatten().map(text_of).collect();
     let sorted = loose.iter().any(|what| what.contains("set") || what.contains("list"));
+    // Whose algorithm is nobody's business gives some number.
+    let any_number = loose.iter().any(|what| what == "hash_many");
+    let normal = |kind: &str, value: &Value, sorted: bool| match value {
+        value if any_number && kind == "long" && !value.is_null() => String::new(),
+        value => normal(kind, value, sorted),
+    };
     let mut expected: Vec<Vec<String>> = Vec::new();
     for row in example["rows"].as_array().into_iter().flatten() {
         let cells: Vec<&Value> = row.as_array().into_iter().flatten().collect();
