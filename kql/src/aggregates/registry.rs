@@ -118,14 +118,13 @@ fn count(args: Arguments) -> Result<Aggregated, String> {
 fn sum(mut args: Arguments) -> Result<Aggregated, String> {
     let value = first(&mut args)?;
     let value = match value.kind {
-        KqlType::Int | KqlType::Bool => crate::binder::cast(value, KqlType::Long),
-        KqlType::Dynamic => crate::binder::cast(value, KqlType::Real),
+        KqlType::Int => crate::binder::cast(value, KqlType::Long),
         _ => value,
     };
     let (kind, empty) = match value.kind {
         KqlType::Real => (KqlType::Real, Value::Real(0.0)),
         KqlType::Decimal => (KqlType::Decimal, Value::Decimal(0)),
-        kind @ (KqlType::Long | KqlType::Timespan) => (kind, Value::Long(0)),
+        kind @ (KqlType::Long | KqlType::Timespan | KqlType::Datetime) => (kind, Value::Long(0)),
         kind => return Err(format!("a {kind} cannot be summed")),
     };
     Ok(Aggregated { expr: filtered(standard::sum(value.expr), args.filter)?, kind, empty: Some(empty) })
@@ -137,19 +136,21 @@ fn average(mut args: Arguments) -> Result<Aggregated, String> {
         kind @ (KqlType::Datetime | KqlType::Timespan) => {
             Ok(plain(grouped::call::<MeanTicks>("avg_ticks", vec![value], kind, args.filter), kind))
         }
-        KqlType::String | KqlType::Guid => Err(format!("a {} has no average", value.kind)),
-        kind => {
+        kind if kind.is_numeric() => {
             let real = crate::binder::cast(value, KqlType::Real);
-            let mean = filtered(standard::avg(real.expr), args.filter)?;
-            let _ = kind;
-            Ok(plain(mean, KqlType::Real))
+            let mean = Typed::new(filtered(standard::avg(real.expr), args.filter)?, KqlType::Real);
+            Ok(plain(mean.expr, KqlType::Real))
         }
+        kind => Err(format!("a {kind} has no average")),
     }
 }
 
 fn extreme(mut args: Arguments, greatest: bool) -> Result<Aggregated, String> {
     let value = first(&mut args)?;
     let kind = value.kind;
+    if matches!(kind, KqlType::Dynamic | KqlType::Guid) {
+        return Err(format!("a {kind} has no order; `tostring()` makes a string of it"));
+    }
     let expr = if greatest { standard::max(value.expr) } else { standard::min(value.expr) };
     let empty = (kind == KqlType::String).then(|| Value::text(""));
     Ok(Aggregated { expr: filtered(expr, args.filter)?, kind, empty })

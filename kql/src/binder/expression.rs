@@ -104,7 +104,7 @@ impl<'a> Binder<'a> {
         let right = self.scalar(right, context)?;
         let plan_op = match op {
             BinaryOp::And | BinaryOp::Or => {
-                let (left, right) = (truth(left, left_span)?, truth(right, right_span)?);
+                let (left, right) = (operand_truth(left, left_span)?, operand_truth(right, right_span)?);
                 let expr =
                     if op == BinaryOp::And { left.expr.and(right.expr) } else { left.expr.or(right.expr) };
                 return Ok(Typed::new(expr, KqlType::Bool));
@@ -168,6 +168,7 @@ impl<'a> Binder<'a> {
         filter: bool,
     ) -> Binding<Typed> {
         let star = matches!(value.kind, ExprKind::Star);
+        let of_texts = !matches!(op, InOp::In { ignoring_case: false, .. });
         let mut bound = Vec::with_capacity(items.len());
         let mut table = None;
         for item in items {
@@ -185,6 +186,11 @@ impl<'a> Binder<'a> {
         };
         let mut any: Option<PlanExpr> = None;
         for value in values {
+            if of_texts && !matches!(value.kind, KqlType::String | KqlType::Dynamic) {
+                let message =
+                    format!("this operator looks for strings; `tostring()` makes one of a {}", value.kind);
+                return fault(span, message);
+            }
             let one = match &table {
                 Some(relation) => self.in_table(op, value, relation.clone(), span, filter && !star)?,
                 None => in_values(op, value, bound.clone(), span)?,
@@ -217,12 +223,7 @@ impl<'a> Binder<'a> {
             }
         }
         if let (InOp::In { ignoring_case, negated }, true) = (op, filter) {
-            let Some(kind) = comparable(value.kind, first.kind) else {
-                return fault(
-                    span,
-                    format!("a {} cannot be looked for among values of type {}", value.kind, first.kind),
-                );
-            };
+            let kind = comparable(value.kind, first.kind);
             let (mut needle, mut item) = (cast(value, kind).expr, cast(first.typed(), kind).expr);
             if ignoring_case {
                 (needle, item) = (lower(needle), lower(item));
@@ -323,19 +324,31 @@ pub(super) fn truth(typed: Typed, span: Span) -> Binding<Typed> {
     }
 }
 
+/// A side of `and` or `or`, where a dynamic may stand for what it holds.
+fn operand_truth(typed: Typed, span: Span) -> Binding<Typed> {
+    match typed.kind {
+        KqlType::Dynamic => Ok(cast(typed, KqlType::Bool)),
+        _ => truth(typed, span),
+    }
+}
+
 pub(super) fn negate(expr: PlanExpr) -> PlanExpr {
     PlanExpr::Not(Box::new(expr))
 }
 
 fn unary(op: UnaryOp, operand: Typed, span: Span) -> Binding<Typed> {
-    let operand = if operand.kind == KqlType::Dynamic { cast(operand, KqlType::Real) } else { operand };
+    if operand.kind == KqlType::Dynamic {
+        let zero = Typed::literal(Value::text("0"), KqlType::Dynamic);
+        let op = if op == UnaryOp::Plus { PlanOperator::Plus } else { PlanOperator::Minus };
+        return arithmetic(span, op, zero, operand);
+    }
     if !(operand.kind.is_numeric() || operand.kind == KqlType::Timespan) {
         return fault(span, format!("a {} has no sign", operand.kind));
     }
+    let operand = if operand.kind == KqlType::Int { cast(operand, KqlType::Long) } else { operand };
     if op == UnaryOp::Plus {
         return Ok(operand);
     }
-    let operand = if operand.kind == KqlType::Int { cast(operand, KqlType::Long) } else { operand };
     let kind = operand.kind;
     Ok(Kernel::call("negate", vec![operand], kind, |row| match row.get(0) {
         Value::Int(value) => value.checked_neg().map_or(Value::Null, Value::Int),
@@ -358,6 +371,9 @@ pub(super) fn path(base: Typed, step: Step, span: Span) -> Binding<Typed> {
 }
 
 fn indexed(base: Typed, index: Typed, span: Span) -> Binding<Typed> {
+    if !matches!(index.kind, KqlType::Int | KqlType::Long | KqlType::String | KqlType::Dynamic) {
+        return fault(span, format!("an element is found by a number or a key, not by a {}", index.kind));
+    }
     match index.constant() {
         Some(Value::Text(key)) if index.kind == KqlType::String => {
             return path(base, Step::Key(key.into_owned()), span);
@@ -482,21 +498,7 @@ fn in_values(op: InOp, value: Typed, items: Vec<Typed>, span: Span) -> Binding<P
             } else {
                 value
             };
-            let mut kind = value.kind;
-            for item in &flat {
-                kind = match comparable(kind, item.kind) {
-                    Some(kind) => kind,
-                    None => {
-                        return fault(
-                            span,
-                            format!(
-                                "a {} cannot be looked for among values of type {}",
-                                value.kind, item.kind
-                            ),
-                        );
-                    }
-                };
-            }
+            let kind = flat.iter().fold(value.kind, |kind, item| comparable(kind, item.kind));
             let needle = cast(value.clone(), kind).expr;
             let mut list: Vec<PlanExpr> = flat.into_iter().map(|item| cast(item, kind).expr).collect();
             let mut needle_in_list = needle.clone();

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder
 
 use super::operator::{no_column, setting};
 use super::relation::free_name;
-use super::types::{bool_literal, cast, common, not_null_text};
+use super::types::{bool_literal, cast, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
 use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Setting, Span, TextOp};
 use crate::functions::Typed;
@@ -162,9 +162,11 @@ impl<'a> Binder<'a> {
         }
         let mut typed = Vec::with_capacity(keys.len());
         for (left, right, span) in keys {
-            let Some(kind) = common(left.kind, right.kind) else {
+            let numbers = |kind| matches!(kind, KqlType::Int | KqlType::Long);
+            if left.kind != right.kind && !(numbers(left.kind) && numbers(right.kind)) {
                 return fault(span, format!("a {} cannot be joined with a {}", left.kind, right.kind));
-            };
+            }
+            let kind = if left.kind == right.kind { left.kind } else { KqlType::Long };
             typed.push((cast(left, kind), cast(right, kind)));
         }
         Ok(typed)
@@ -282,6 +284,7 @@ impl<'a> Binder<'a> {
             .or_else(|| setting(settings, "with_source"))
             .map(|(text, _)| text);
         let mut relations: Vec<Relation> = first.into_iter().collect();
+        let mut lacking = Vec::new();
         for (index, table) in tables.iter().enumerate() {
             match &table.kind {
                 ExprKind::Wildcard(pattern) => relations.extend(self.wildcard_tables(pattern, table.span)?),
@@ -292,13 +295,14 @@ impl<'a> Binder<'a> {
                         relations.push(relation);
                     }
                     // What a fuzzy union cannot find it leaves out.
-                    Err(Stop::Fault(_)) if fuzzy => {}
+                    Err(Stop::Fault(fault)) if fuzzy && fault.absent => lacking.push(fault.message),
                     Err(stop) => return Err(stop),
                 },
             }
         }
         if relations.is_empty() {
-            return fault(span, "none of these tables is there");
+            lacking.dedup();
+            return fault(span, format!("no part of this union is there: {}", lacking.join(", ")));
         }
         self.union_of(relations, inner, source.as_deref())
     }
@@ -324,6 +328,9 @@ impl<'a> Binder<'a> {
                 relations.iter().all(|relation| relation.find(name).is_some_and(|col| col.kind == *kind))
             });
         }
+        // Those of one name stand together, where its first is.
+        let places: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+        columns.sort_by_key(|(name, _)| places.iter().position(|place| place == name));
         let mut taken: HashSet<String> = source.iter().map(|name| (*name).to_owned()).collect();
         let mut names = Vec::with_capacity(columns.len());
         for (name, kind) in &columns {

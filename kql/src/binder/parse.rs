@@ -2,11 +2,15 @@
 
 use super::operator::{setting, setting_text};
 use super::types::{cast, text_literal};
-use super::{Binder, Binding, Context, Relation, fault};
+use super::{Binder, Binding, Context, Relation, Stop, fault};
 use crate::ast::{Expr, ExprKind, Name, ParsePart, Setting};
+use crate::diagnostics::Diagnostic;
 use crate::functions::Typed;
 use crate::types::KqlType;
 use crate::value::Value;
+
+const PARSE_KINDS: &[&str] = &["simple", "regex", "relaxed"];
+const KEY_VALUE_SETTINGS: &[&str] = &["pair_delimiter", "kv_delimiter", "quote", "escape", "greedy", "regex"];
 
 impl<'a> Binder<'a> {
     pub(super) fn parse(
@@ -18,6 +22,13 @@ impl<'a> Binder<'a> {
         pattern: &'a [ParsePart],
     ) -> Binding<Relation> {
         let kind = setting(settings, "kind").map_or_else(|| "simple".to_owned(), |(text, _)| text);
+        if let Some((kind, setting)) = setting(settings, "kind")
+            && !PARSE_KINDS.contains(&kind.as_str())
+        {
+            let diagnostic = Diagnostic::new(setting.value.span, format!("`parse` has no kind `{kind}`"));
+            let diagnostic = diagnostic.did_you_mean(&kind, PARSE_KINDS.iter().copied());
+            return Err(Stop::Fault(Box::new(diagnostic)));
+        }
         let flags = setting(settings, "flags").map(|(text, _)| text).unwrap_or_default();
         let text = cast(self.scalar(input, &mut Context::row(&relation))?, KqlType::String);
         let mut regex = String::from(if flags.contains('i') { "(?i)" } else { "" });
@@ -128,6 +139,13 @@ impl<'a> Binder<'a> {
         let text = cast(self.scalar(input, &mut Context::row(&relation))?, KqlType::String);
         let mut options = serde_json::Map::new();
         for setting in settings {
+            let name = &setting.name;
+            if !KEY_VALUE_SETTINGS.contains(&name.text.as_str()) {
+                let diagnostic =
+                    Diagnostic::new(name.span, format!("`parse-kv` has no setting `{}`", name.text));
+                let diagnostic = diagnostic.did_you_mean(&name.text, KEY_VALUE_SETTINGS.iter().copied());
+                return Err(Stop::Fault(Box::new(diagnostic)));
+            }
             let value = match &setting.value.kind {
                 ExprKind::Literal(_) | ExprKind::Name(_) => setting_text(setting),
                 _ => return fault(setting.value.span, "a constant is needed here"),

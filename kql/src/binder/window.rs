@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, WindowFunct
 use super::summarize::RANK;
 use super::types::{cast, coerce, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, fault};
-use crate::ast::{Argument, Name};
+use crate::ast::{Argument, ExprKind, Literal, Name};
 use crate::functions::{ParamKind, Typed};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -29,6 +29,11 @@ impl<'a> Binder<'a> {
             "row_number" => RowKind::Number,
             "row_cumsum" => RowKind::Sum,
             "row_rank_dense" => RowKind::RankDense,
+            // An older name; its second argument says whether the ranks are dense.
+            "row_rank" => match args.get(1).map(|arg| &arg.value.kind) {
+                Some(ExprKind::Literal(Literal::Bool(Some(true)))) => RowKind::RankDense,
+                _ => RowKind::RankMin,
+            },
             "row_rank_min" => RowKind::RankMin,
             "row_window_session" => RowKind::Session,
             _ => return Ok(None),
@@ -71,7 +76,8 @@ impl<'a> Binder<'a> {
             }
             RowKind::RankDense | RowKind::RankMin => {
                 let Some(term) = bound.next() else { return wrong() };
-                let restart = bound.next().unwrap_or(Typed::literal(Value::Bool(false), KqlType::Bool));
+                let restart = bound.next().filter(|_| name.text != "row_rank");
+                let restart = restart.unwrap_or(Typed::literal(Value::Bool(false), KqlType::Bool));
                 (vec![term, restart], KqlType::Long)
             }
             RowKind::Session => {

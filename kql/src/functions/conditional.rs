@@ -3,7 +3,7 @@
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Case, Expr};
 
-use super::{Function, Typed, build, eval};
+use super::{Function, Kernel, Typed, build};
 use crate::binder::{cast, common};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -24,6 +24,11 @@ fn unify(values: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
 
 fn meet(left: KqlType, right: KqlType) -> Result<KqlType, String> {
     Ok(common(left, right).unwrap_or(KqlType::Dynamic))
+}
+
+/// Whether values of two types can stand for each other: those of one type, and numbers.
+fn alike(left: KqlType, right: KqlType) -> bool {
+    left == right || left.is_numeric() && right.is_numeric()
 }
 
 fn iff(mut args: Vec<Typed>) -> Result<Typed, String> {
@@ -53,7 +58,6 @@ fn case(mut args: Vec<Typed>) -> Result<Typed, String> {
     while let (Some(condition), Some(value)) = (args.next(), args.next()) {
         let condition = match condition.kind {
             KqlType::Bool => condition,
-            KqlType::Int | KqlType::Long | KqlType::Dynamic => cast(condition, KqlType::Bool),
             kind => return Err(format!("a condition is needed, not a {kind}")),
         };
         branches.push((condition, value));
@@ -61,8 +65,26 @@ fn case(mut args: Vec<Typed>) -> Result<Typed, String> {
     choose(branches, otherwise)
 }
 
+/// Values that have to be of one type, or all numbers.
+fn unify_alike(args: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
+    let first = args.first().map(|value| value.kind);
+    let different = args.iter().find(|value| first.is_some_and(|first| !alike(first, value.kind)));
+    if let (Some(first), Some(different)) = (first, different) {
+        return Err(format!("a {first} and a {} cannot stand for each other; convert them", different.kind));
+    }
+    unify(args)
+}
+
+/// Values of which one is the greatest.
+fn ranked(args: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
+    match unify_alike(args)? {
+        (_, kind @ (KqlType::Dynamic | KqlType::Guid)) => Err(format!("a {kind} has no order")),
+        ranked => Ok(ranked),
+    }
+}
+
 fn first_present(args: Vec<Typed>) -> Result<Typed, String> {
-    let (values, kind) = unify(args)?;
+    let (values, kind) = unify_alike(args)?;
     let exprs: Vec<Expr> = if kind == KqlType::String {
         // An empty string counts as absent.
         let absent = |value: Typed| {
@@ -163,19 +185,25 @@ pub(super) fn functions() -> Vec<Function> {
                 None => Err("a condition is missing".to_owned()),
             },
         ),
-        eval(
+        build(
             "min_of",
             "(value: any, ...) -> any",
             "The least of the values.",
             ("min_of(3, 1, 2)", "1"),
-            |row| best_of(row, std::cmp::Ordering::Less),
+            |args| {
+                let (args, kind) = ranked(args)?;
+                Ok(Kernel::call("min_of", args, kind, |row| best_of(row, std::cmp::Ordering::Less)))
+            },
         ),
-        eval(
+        build(
             "max_of",
             "(value: any, ...) -> any",
             "The greatest of the values.",
             ("max_of(3, 1, 2)", "3"),
-            |row| best_of(row, std::cmp::Ordering::Greater),
+            |args| {
+                let (args, kind) = ranked(args)?;
+                Ok(Kernel::call("max_of", args, kind, |row| best_of(row, std::cmp::Ordering::Greater)))
+            },
         ),
     ]
 }

@@ -112,6 +112,10 @@ pub(crate) enum ParamKind {
     Any,
     /// A number, a timespan or a datetime, as it comes.
     Number,
+    /// Any type, as its text.
+    Text,
+    /// A string or a dynamic, as it comes.
+    Json,
 }
 
 /// A function's parameters and result, read from the text that the documentation shows.
@@ -146,6 +150,8 @@ impl Signature {
             let kind = match kind.trim() {
                 "any" => ParamKind::Any,
                 "number" => ParamKind::Number,
+                "text" => ParamKind::Text,
+                "json" => ParamKind::Json,
                 kind => KqlType::from_name(kind).map_or(ParamKind::Any, ParamKind::Of),
             };
             signature.params.push((name.trim().to_owned(), kind));

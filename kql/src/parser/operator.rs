@@ -7,6 +7,7 @@ use crate::ast::{
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::lexer::TokenKind;
+use crate::types::KqlType;
 
 /// The names of the operators.
 pub const OPERATORS: &[&str] = &[
@@ -107,7 +108,7 @@ impl Parser<'_> {
                 OperatorKind::Distinct(self.named_list()?)
             }
             "count" => {
-                let name = if self.take_word("as") { Some(self.name("a name")?) } else { None };
+                let name = if self.take_word("as") { Some(self.new_name("a name")?) } else { None };
                 OperatorKind::Count(name)
             }
             "take" | "limit" => OperatorKind::Take(self.expression()?),
@@ -115,7 +116,7 @@ impl Parser<'_> {
                 let count = self.expression()?;
                 self.settings(&[])?;
                 self.expect_word("by")?;
-                OperatorKind::Top { count, by: self.sort_keys()? }
+                OperatorKind::Top { count, by: vec![self.sort_key()?] }
             }
             "top-hitters" => {
                 let count = self.expression()?;
@@ -355,14 +356,30 @@ impl Parser<'_> {
         while !self.at_pipe_end() {
             let span = self.span();
             if self.take("*") {
-                pattern.push(ParsePart::Star(span));
+                match pattern.last() {
+                    Some(ParsePart::Star(_)) => {
+                        return Err(self.literal_fault(span, "a text has to follow `*`"));
+                    }
+                    Some(ParsePart::Column(_, None | Some(KqlType::String))) => {
+                        return Err(self.literal_fault(span, "where a string ends before `*` is not known"));
+                    }
+                    _ => pattern.push(ParsePart::Star(span)),
+                }
             } else if let TokenKind::String(text) = &self.token().kind {
                 let text = text.clone();
                 self.advance();
                 pattern.push(ParsePart::Text(text, span));
             } else {
-                let name = self.name("a text, a column or `*`")?;
+                let name = self.new_name("a text, a column or `*`")?;
                 let kind = if self.take(":") { Some(self.type_name()?) } else { None };
+                let mut before = pattern.iter();
+                if before.any(|part| matches!(part, ParsePart::Column(other, _) if other.text == name.text)) {
+                    let message = format!("there are two columns `{}` here", name.text);
+                    return Err(self.literal_fault(name.span, &message));
+                }
+                if let Some(ParsePart::Column(_, None | Some(KqlType::String))) = pattern.last() {
+                    return Err(self.literal_fault(name.span, "a text has to stand between two columns"));
+                }
                 pattern.push(ParsePart::Column(name, kind));
             }
             // Some queries separate the parts by commas.

@@ -10,49 +10,59 @@ use super::support::shared;
 
 /// Rules that are refused, and why.
 const KNOWN: &[(&str, &str)] = &[
-    ("aws__AWS_APIfromTor.yaml", "not done yet"),
-    ("awshunt__AWS_STStoEC2.yaml", "not done yet"),
-    ("azacthunt__AnomalousAzureOperationModel.yaml", "not done yet"),
-    ("azacthunt__Anomalous_Listing_Of_Storage_Keys.yaml", "not done yet"),
-    ("azacthunt__AzureRunCommandFromAzureIP.yaml", "not done yet"),
-    ("azactxdr__SubscriptionMigration.yaml", "not done yet"),
-    ("cloudid__NewExtUserGrantedAdmin.yaml", "not done yet"),
-    ("hunt__Detect Azure RemoteIP.yaml", "not done yet"),
+    ("aws__AWS_APIfromTor.yaml", "reads externaldata from a web host"),
+    ("awshunt__AWS_STStoEC2.yaml", "reads externaldata from a web host"),
+    ("azacthunt__Anomalous_Listing_Of_Storage_Keys.yaml", "needs the machine-learning plugin autocluster"),
+    ("azacthunt__AzureRunCommandFromAzureIP.yaml", "reads externaldata from a web host"),
+    ("cloudid__NewExtUserGrantedAdmin.yaml", "needs the plugin sequence_detect"),
+    ("hunt__Detect Azure RemoteIP.yaml", "reads externaldata from a web host"),
     (
-        "hunt__WebDav Client Execution - Network connections using DavSetCookie - BY IP - Botnet detection.yaml",
-        "not done yet",
+        "huntmulti__AzureResourceCreationWithNetworkActivity.yaml",
+        "reads only the table AzureNetworkAnalytics_CL, which has no public schema",
     ),
-    ("huntmulti__AzureResourceCreationWithNetworkActivity.yaml", "not done yet"),
-    ("huntmulti__SignInASNMismatchInteractiveVsNonInteractive.yaml", "not done yet"),
+    (
+        "huntmulti__SignInASNMismatchInteractiveVsNonInteractive.yaml",
+        "looks into DeviceDetail, which the schema of AADNonInteractiveUserSignInLogs has as a string",
+    ),
 ];
 
-/// A catalog of empty tables with the columns that the public schemas give them.
-fn catalog() -> Option<MemoryCatalog> {
+/// The tables of the public schemas, and their columns.
+pub(super) fn schemas() -> Option<BTreeMap<String, Vec<Column>>> {
     let path = shared("reference/table-schemas.json")?;
     let text = std::fs::read_to_string(path).expect("the schemas are readable");
     let schemas: BTreeMap<String, Value> = serde_json::from_str(&text).expect("the schemas are JSON");
+    let tables = schemas.into_iter().map(|(name, columns)| {
+        let columns = columns.as_array().into_iter().flatten().filter_map(|column| {
+            let kind = KqlType::from_name(column["type"].as_str()?).unwrap_or(KqlType::String);
+            Some(Column::new(column["name"].as_str()?, kind))
+        });
+        (name, columns.collect())
+    });
+    Some(tables.collect())
+}
+
+/// A catalog of empty tables with the columns that the public schemas give them.
+fn catalog() -> Option<MemoryCatalog> {
     let mut catalog = MemoryCatalog::new();
-    for (name, columns) in schemas {
-        let columns = columns.as_array().into_iter().flatten();
-        let mut columns: Vec<Column> = columns
-            .filter_map(|column| {
-                let kind = KqlType::from_name(column["type"].as_str()?).unwrap_or(KqlType::String);
-                Some(Column::new(column["name"].as_str()?, kind))
-            })
-            .collect();
+    for (name, mut columns) in schemas()? {
         if name.starts_with("Device") || name.starts_with("Email") || name.starts_with("Identity") {
             columns.push(Column::new("Timestamp", KqlType::Datetime).hidden().alias_of("TimeGenerated"));
+        }
+        // Every table has it, though not every schema says so.
+        if !columns.iter().any(|column| column.name == "TenantId") {
+            columns.push(Column::new("TenantId", KqlType::String).hidden());
         }
         catalog.add_json(name, columns, &[]).expect("an empty table is a table");
     }
     Some(catalog)
 }
 
-/// The query of a rule's file: the block after `query: |`, or the whole text of a file that is no YAML.
-fn query_of(text: &str) -> String {
+/// The query of a rule's file: the block after `query: |` or `queryText: |`, or the whole text of a file that is no YAML.
+pub(super) fn query_of(text: &str) -> String {
     let mut lines = text.lines();
     for line in lines.by_ref() {
-        if let Some(rest) = line.trim_start().strip_prefix("query:") {
+        let key = line.trim_start();
+        if let Some(rest) = key.strip_prefix("query:").or_else(|| key.strip_prefix("queryText:")) {
             let rest = rest.trim();
             if !rest.is_empty() && !rest.starts_with(['|', '>']) {
                 return rest.trim_matches(['\'', '"']).to_owned();
