@@ -317,7 +317,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdev",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The standard deviation of a sample.",
             ("round(stdev(x), 3)", "1.581"),
             Prefix("stdev"),
@@ -325,7 +325,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdevif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`stdev` of the rows that pass the predicate.",
             ("stdevif(x, x in (1, 3))", "1.4142135623730951"),
             Prefix("stdevif"),
@@ -333,7 +333,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdevp",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The standard deviation of a whole population.",
             ("round(stdevp(x), 3)", "1.414"),
             Prefix("stdevp"),
@@ -341,7 +341,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdevpif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`stdevp` of the rows that pass the predicate.",
             ("stdevpif(x, x in (1, 3))", "1"),
             Prefix("stdevpif"),
@@ -349,7 +349,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "variance",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The variance of a sample.",
             ("variance(x)", "2.5"),
             Prefix("variance"),
@@ -357,7 +357,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "varianceif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`variance` of the rows that pass the predicate.",
             ("varianceif(x, x > 3)", "0.5"),
             Prefix("varianceif"),
@@ -365,7 +365,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "variancep",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The variance of a whole population.",
             ("variancep(x)", "2"),
             Prefix("variancep"),
@@ -373,7 +373,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "variancepif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`variancep` of the rows that pass the predicate.",
             ("variancepif(x, x > 3)", "0.25"),
             Prefix("variancepif"),

@@ -59,6 +59,10 @@ impl<'a> Binder<'a> {
                 let value = self.scalar(value, context)?;
                 let low = self.scalar(low, context)?;
                 let mut high = self.scalar(high, context)?;
+                let dynamic = value.kind == KqlType::Dynamic && low.kind == KqlType::Dynamic;
+                if dynamic || [&value, &low, &high].iter().any(|typed| typed.kind == KqlType::Bool) {
+                    return fault(expr.span, "`between` is for numbers and times");
+                }
                 // `between (start .. 1d)`: the end is given by its distance.
                 if value.kind == KqlType::Datetime
                     && high.kind == KqlType::Timespan
@@ -93,7 +97,7 @@ impl<'a> Binder<'a> {
         context: &mut Context<'_>,
         filter: bool,
     ) -> Binding<Typed> {
-        if let BinaryOp::Text { .. } = op
+        if let BinaryOp::Text { .. } | BinaryOp::Equal = op
             && matches!(left.kind, ExprKind::Star)
         {
             return self.any_column(op, right, span, context);
@@ -146,11 +150,14 @@ impl<'a> Binder<'a> {
         context: &mut Context<'_>,
     ) -> Binding<Typed> {
         let Some(row) = context.row else { return fault(span, "there are no columns here") };
-        let BinaryOp::Text { op, case_sensitive, negated } = op else {
-            return fault(span, "`*` has no value here");
-        };
         let right = self.scalar(right, context)?;
         let mut any = bool_literal(false);
+        let BinaryOp::Text { op, case_sensitive, negated } = op else {
+            for col in &row.columns {
+                any = any.or(compare(span, PlanOperator::Eq, col.typed(), right.clone(), true)?.expr);
+            }
+            return Ok(Typed::new(any, KqlType::Bool));
+        };
         for col in &row.columns {
             let text = cast(col.typed(), KqlType::String);
             any = any.or(text_test(op, case_sensitive, false, text, right.clone(), span)?.expr);
@@ -223,7 +230,7 @@ impl<'a> Binder<'a> {
             }
         }
         if let (InOp::In { ignoring_case, negated }, true) = (op, filter) {
-            let kind = comparable(value.kind, first.kind);
+            let kind = if ignoring_case { KqlType::String } else { comparable(value.kind, first.kind) };
             let (mut needle, mut item) = (cast(value, kind).expr, cast(first.typed(), kind).expr);
             if ignoring_case {
                 (needle, item) = (lower(needle), lower(item));
@@ -498,7 +505,10 @@ fn in_values(op: InOp, value: Typed, items: Vec<Typed>, span: Span) -> Binding<P
             } else {
                 value
             };
-            let kind = flat.iter().fold(value.kind, |kind, item| comparable(kind, item.kind));
+            let kind = match ignoring_case {
+                true => KqlType::String,
+                false => flat.iter().fold(value.kind, |kind, item| comparable(kind, item.kind)),
+            };
             let needle = cast(value.clone(), kind).expr;
             let mut list: Vec<PlanExpr> = flat.into_iter().map(|item| cast(item, kind).expr).collect();
             let mut needle_in_list = needle.clone();

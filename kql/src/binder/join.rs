@@ -324,9 +324,8 @@ impl<'a> Binder<'a> {
             }
         }
         if inner {
-            columns.retain(|(name, kind)| {
-                relations.iter().all(|relation| relation.find(name).is_some_and(|col| col.kind == *kind))
-            });
+            columns
+                .retain(|(name, _)| relations.iter().all(|relation| relation.names().any(|own| own == name)));
         }
         // Those of one name stand together, where its first is.
         let places: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
@@ -511,14 +510,11 @@ impl<'a> Binder<'a> {
             };
             let mut relation = Relation { plan, ..relation };
             if let Some(wanted) = project {
-                let names: HashSet<&str> = wanted
-                    .iter()
-                    .filter_map(|expr| match &expr.kind {
-                        ExprKind::Name(name) => Some(name.as_str()),
-                        _ => None,
-                    })
-                    .collect();
-                relation.columns.retain(|col| names.contains(col.name.as_str()));
+                let names = wanted.iter().filter_map(|expr| match &expr.kind {
+                    ExprKind::Name(name) => Some(name.as_str()),
+                    _ => None,
+                });
+                relation.columns = names.filter_map(|name| relation.find(name).cloned()).collect();
             }
             matching.push(relation);
         }

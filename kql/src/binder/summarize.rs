@@ -296,7 +296,10 @@ impl<'a> Binder<'a> {
                 Some(name) => name.text.clone(),
                 None => self.auto_name(&arg.value).unwrap_or_else(|| match index {
                     0 => if name.text.ends_with("max") { "max_" } else { "min_" }.to_owned(),
-                    _ => format!("{}_arg{index}", if name.text.ends_with("max") { "max" } else { "min" }),
+                    _ => {
+                        let key = args.first().and_then(|key| self.auto_name(&key.value)).unwrap_or_default();
+                        format!("{}_{key}_arg{index}", if name.text.ends_with("max") { "max" } else { "min" })
+                    }
                 }),
             };
             wanted.push((auto, typed));
@@ -432,7 +435,10 @@ impl<'a> Binder<'a> {
         if let [only] = columns
             && only.value.kind == ExprKind::Star
         {
-            let keys = relation.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
+            let mut keys = Vec::with_capacity(relation.columns.len());
+            for col in &relation.columns {
+                keys.push((col.name.clone(), groupable(col.typed(), only.value.span)?));
+            }
             return self.group(&relation, keys, Vec::new(), Vec::new());
         }
         let mut names = Names::default();
@@ -467,7 +473,10 @@ impl<'a> Binder<'a> {
             ExprKind::Name(name) => Some(name.clone()),
             ExprKind::Member(base, name) => match &base.kind {
                 ExprKind::Name(side) if side == "$left" || side == "$right" => Some(name.text.clone()),
-                _ => Some(format!("{}_{}", self.auto_name(base)?, name.text)),
+                _ => Some(match self.auto_name(base) {
+                    Some(base) => format!("{base}_{}", name.text),
+                    None => name.text.clone(),
+                }),
             },
             ExprKind::Index(base, index) => match &index.kind {
                 ExprKind::Literal(crate::ast::Literal::String(key)) => {
@@ -497,9 +506,12 @@ impl<'a> Binder<'a> {
                 Some(ExprKind::Literal(crate::ast::Literal::String(name))) => Some(name.clone()),
                 _ => None,
             },
-            "strlen" | "string_size" => Some(format!("{name}_{}", first().unwrap_or_default())),
+            "array_sort_asc" | "array_sort_desc" => first().map(|name| format!("{name}_sorted")),
+            "treepath" => Some(format!("tree_{}", first().unwrap_or_default())),
+            "strlen" | "string_size" | "repeat" => Some(format!("{name}_{}", first().unwrap_or_default())),
             "gettype" => Some(format!("type_{}", first().unwrap_or_default())),
             "ingestion_time" => Some("$IngestionTime".to_owned()),
+            "make_datetime" | "make_timespan" if args.len() > 1 => None,
             _ if crate::functions::named_by_argument(name) => first(),
             _ => None,
         }

@@ -90,14 +90,20 @@ pub(crate) fn coerce(typed: Typed, param: ParamKind) -> Result<Typed, String> {
                 kind => Err(format!("a string or a dynamic is needed, not a {kind}")),
             };
         }
-        ParamKind::Number => {
+        ParamKind::Number | ParamKind::Measure => {
             return match typed.kind {
-                Int | Long | Real | Decimal | Datetime | Timespan => Ok(typed),
+                Int | Long | Real | Decimal => Ok(typed),
+                Datetime | Timespan if param == ParamKind::Measure => Ok(typed),
                 kind => Err(format!("a number is needed, not a {kind}")),
             };
         }
         ParamKind::Of(to) => to,
     };
+    let array =
+        || typed.constant_text().is_none() && typed.constant().is_some_and(|value| value != Value::Null);
+    if typed.kind == Dynamic && to == String && array() {
+        return Err("a string is needed, not an array or a bag".to_owned());
+    }
     let fits = typed.kind == to
         || matches!(
             (typed.kind, to),

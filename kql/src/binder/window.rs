@@ -71,8 +71,11 @@ impl<'a> Binder<'a> {
             RowKind::Sum => {
                 let Some(term) = bound.next() else { return wrong() };
                 let restart = bound.next().unwrap_or(Typed::literal(Value::Bool(false), KqlType::Bool));
-                let returns = if term.kind == KqlType::Int { KqlType::Long } else { term.kind };
-                (vec![cast(term, returns), restart], returns)
+                if !term.kind.is_numeric() {
+                    return fault(name.span, format!("a {} cannot be summed", term.kind));
+                }
+                let returns = term.kind;
+                (vec![term, restart], returns)
             }
             RowKind::RankDense | RowKind::RankMin => {
                 let Some(term) = bound.next() else { return wrong() };

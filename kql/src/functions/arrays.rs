@@ -367,7 +367,7 @@ pub(super) fn functions() -> Vec<Function> {
         .also(&["array_iif"]),
         eval(
             "range",
-            "(start: number, stop: number, [step: number]) -> dynamic",
+            "(start: measure, stop: measure, [step: measure]) -> dynamic",
             "The values from start to stop.",
             ("range(1, 7, 3)", "[1,4,7]"),
             range,

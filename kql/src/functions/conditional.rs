@@ -8,22 +8,15 @@ use crate::binder::{cast, common};
 use crate::types::KqlType;
 use crate::value::Value;
 
-/// Brings values to the type in which they meet.
+/// Brings values to the type in which they meet; those of types that have nothing in common meet as dynamics.
 fn unify(values: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
-    let mut kind = None;
-    for value in &values {
-        // A null says nothing of the type, nor does a dynamic beside another type settle it.
-        kind = Some(match kind {
-            None => value.kind,
-            Some(kind) => meet(kind, value.kind)?,
-        });
-    }
-    let kind = kind.unwrap_or(KqlType::Dynamic);
+    // A dynamic says nothing of the type.
+    let mut kinds = values.iter().map(|value| value.kind).filter(|kind| *kind != KqlType::Dynamic);
+    let kind = match kinds.next() {
+        Some(first) => kinds.try_fold(first, common).unwrap_or(KqlType::Dynamic),
+        None => KqlType::Dynamic,
+    };
     Ok((values.into_iter().map(|value| cast(value, kind)).collect(), kind))
-}
-
-fn meet(left: KqlType, right: KqlType) -> Result<KqlType, String> {
-    Ok(common(left, right).unwrap_or(KqlType::Dynamic))
 }
 
 /// Whether values of two types can stand for each other: those of one type, and numbers.

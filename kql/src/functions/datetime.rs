@@ -328,7 +328,7 @@ pub(super) fn functions() -> Vec<Function> {
     vec![
         build(
             "bin",
-            "(value: number, size: number) -> any",
+            "(value: measure, size: measure) -> any",
             "The value rounded down to a multiple of the size.",
             ("bin(17, 5)", "15"),
             |args| {
@@ -339,7 +339,7 @@ pub(super) fn functions() -> Vec<Function> {
         .also(&["floor"]),
         build(
             "bin_at",
-            "(value: number, size: number, fixed: number) -> any",
+            "(value: measure, size: measure, fixed: measure) -> any",
             "The value rounded down, so that the fixed point is a border.",
             ("bin_at(6.5, 2.5, 7)", "4.5"),
             |args| {

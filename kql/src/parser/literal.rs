@@ -13,7 +13,7 @@ impl Parser<'_> {
     /// Whether a literal such as `datetime(…)` begins here.
     pub(super) fn typed_literal_ahead(&self) -> Option<KqlType> {
         let kind = KqlType::from_name(self.word()?)?;
-        self.is_ahead(1, "(").then_some(kind)
+        (kind != KqlType::String && self.is_ahead(1, "(")).then_some(kind)
     }
 
     pub(super) fn typed_literal(&mut self, kind: KqlType) -> Parsed<Expr> {

@@ -256,9 +256,6 @@ impl Parser<'_> {
     fn query(&mut self) -> Query {
         let mut statements = Vec::new();
         while self.token().kind != TokenKind::End && self.faults.len() < MAX_FAULTS {
-            if self.take(";") {
-                continue;
-            }
             match self.statement() {
                 Ok(statement) => statements.push(statement),
                 Err(Fault) => self.recover(),
@@ -273,6 +270,7 @@ impl Parser<'_> {
                     self.advance();
                 }
             }
+            self.take(";");
         }
         if statements.is_empty() && self.faults.is_empty() {
             self.fault(Diagnostic::new(Span::default(), "the query is empty"));

@@ -60,11 +60,18 @@ pub const OPERATORS: &[&str] = &[
     "where",
 ];
 
+/// The levels of nesting that an operator counts for, beside its own.
+const OPERATOR_DEPTH: usize = 2;
+
 impl Parser<'_> {
     pub(super) fn operator(&mut self) -> Parsed<Operator> {
         let start = self.span();
         let name = self.operator_name()?;
-        let kind = self.nested(|parser| parser.operator_kind(&name, start))?;
+        // An operator takes more of the stack than an expression does.
+        self.depth += OPERATOR_DEPTH;
+        let kind = self.nested(|parser| parser.operator_kind(&name, start));
+        self.depth -= OPERATOR_DEPTH;
+        let kind = kind?;
         Ok(Operator { kind, span: self.since(start) })
     }
 
@@ -194,6 +201,9 @@ impl Parser<'_> {
             }
             "datatable" => self.datatable()?,
             "externaldata" | "external_data" => self.external_data()?,
+            "reduce" | "graph" | "make" | "assert" => {
+                return Err(self.literal_fault(start, &format!("the operator `{name}` is not supported")));
+            }
             _ => {
                 let fault = Diagnostic::new(start, format!("there is no operator `{name}`"))
                     .did_you_mean(name, OPERATORS.iter().copied());
@@ -292,8 +302,8 @@ impl Parser<'_> {
     fn join(&mut self) -> Parsed<(Vec<Setting>, Expr, Vec<Expr>)> {
         let settings = self.settings(&["kind"])?;
         let right = self.postfix()?;
-        let on = if self.take_word("on") { self.expressions()? } else { Vec::new() };
-        Ok((settings, right, on))
+        self.expect_word("on")?;
+        Ok((settings, right, self.expressions()?))
     }
 
     fn union(&mut self) -> Parsed<OperatorKind> {
@@ -377,8 +387,10 @@ impl Parser<'_> {
                     let message = format!("there are two columns `{}` here", name.text);
                     return Err(self.literal_fault(name.span, &message));
                 }
-                if let Some(ParsePart::Column(_, None | Some(KqlType::String))) = pattern.last() {
-                    return Err(self.literal_fault(name.span, "a text has to stand between two columns"));
+                if let Some(ParsePart::Star(_) | ParsePart::Column(_, None | Some(KqlType::String))) =
+                    pattern.last()
+                {
+                    return Err(self.literal_fault(name.span, "a text has to stand before this column"));
                 }
                 pattern.push(ParsePart::Column(name, kind));
             }
