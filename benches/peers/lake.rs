@@ -82,6 +82,9 @@ async fn flush<'a>(
     append: &mut Option<Append<'a>>,
     rows: &mut Vec<Row>,
 ) -> anyhow::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let mut batch = BatchBuilder::new(normaliser.table());
     for row in rows.drain(..) {
         batch.push(row)?;

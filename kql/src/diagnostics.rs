@@ -32,12 +32,19 @@ pub struct Diagnostic {
     pub span: Span,
     /// What might be meant instead.
     pub help: Option<String>,
+    /// Whether something that the query names is not there, which a fuzzy union lets pass.
+    pub absent: bool,
 }
 
 impl Diagnostic {
     /// A fault at a place.
     pub fn new(span: Span, message: impl Into<String>) -> Self {
-        Diagnostic { message: message.into(), span, help: None }
+        Diagnostic { message: message.into(), span, help: None, absent: false }
+    }
+
+    /// Something that the query names is not there.
+    pub fn absent(span: Span, message: impl Into<String>) -> Self {
+        Diagnostic { absent: true, ..Diagnostic::new(span, message) }
     }
 
     /// The same with advice.

@@ -73,13 +73,13 @@ impl Lexer<'_> {
             let trimmed =
                 rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\u{200b}');
             let blank = rest.len() - trimmed.len();
-            let comment = trimmed.starts_with("//");
-            let line = trimmed.find('\n').unwrap_or(trimmed.len());
+            // Only a comment is searched for its end: the rest of the text may be long.
+            let comment = trimmed.starts_with("//").then(|| trimmed.find('\n').unwrap_or(trimmed.len()));
             self.at += blank;
-            if !comment {
-                return;
+            match comment {
+                Some(length) => self.at += length,
+                None => return,
             }
-            self.at += line;
         }
     }
 

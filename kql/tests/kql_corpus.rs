@@ -4,5 +4,9 @@ mod support;
 
 #[path = "corpus/docs.rs"]
 mod docs;
+#[path = "corpus/mutations.rs"]
+mod mutations;
+#[path = "corpus/oracle.rs"]
+mod oracle;
 #[path = "corpus/rules.rs"]
 mod rules;

@@ -165,8 +165,11 @@ async fn every_example_gives_what_it_says() {
     let scalars = scalar_functions().into_iter().flat_map(|(_, functions)| functions).map(|function| {
         let (example, value) = function.example;
         // What stands before the expression has to be set.
-        let (before, expression) = example.rsplit_once("; ").unwrap_or(("", example));
-        (format!("{before}; print {expression}"), value)
+        let query = match example.rsplit_once("; ") {
+            Some((before, expression)) => format!("{before}; print {expression}"),
+            None => format!("print {example}"),
+        };
+        (query, value)
     });
     let aggregates = aggregate_functions().into_iter().map(|function| {
         let (example, value) = function.example;

@@ -118,14 +118,13 @@ fn count(args: Arguments) -> Result<Aggregated, String> {
 fn sum(mut args: Arguments) -> Result<Aggregated, String> {
     let value = first(&mut args)?;
     let value = match value.kind {
-        KqlType::Int | KqlType::Bool => crate::binder::cast(value, KqlType::Long),
-        KqlType::Dynamic => crate::binder::cast(value, KqlType::Real),
+        KqlType::Int => crate::binder::cast(value, KqlType::Long),
         _ => value,
     };
     let (kind, empty) = match value.kind {
         KqlType::Real => (KqlType::Real, Value::Real(0.0)),
         KqlType::Decimal => (KqlType::Decimal, Value::Decimal(0)),
-        kind @ (KqlType::Long | KqlType::Timespan) => (kind, Value::Long(0)),
+        kind @ (KqlType::Long | KqlType::Timespan | KqlType::Datetime) => (kind, Value::Long(0)),
         kind => return Err(format!("a {kind} cannot be summed")),
     };
     Ok(Aggregated { expr: filtered(standard::sum(value.expr), args.filter)?, kind, empty: Some(empty) })
@@ -137,19 +136,21 @@ fn average(mut args: Arguments) -> Result<Aggregated, String> {
         kind @ (KqlType::Datetime | KqlType::Timespan) => {
             Ok(plain(grouped::call::<MeanTicks>("avg_ticks", vec![value], kind, args.filter), kind))
         }
-        KqlType::String | KqlType::Guid => Err(format!("a {} has no average", value.kind)),
-        kind => {
+        kind if kind.is_numeric() => {
             let real = crate::binder::cast(value, KqlType::Real);
-            let mean = filtered(standard::avg(real.expr), args.filter)?;
-            let _ = kind;
-            Ok(plain(mean, KqlType::Real))
+            let mean = Typed::new(filtered(standard::avg(real.expr), args.filter)?, KqlType::Real);
+            Ok(plain(mean.expr, KqlType::Real))
         }
+        kind => Err(format!("a {kind} has no average")),
     }
 }
 
 fn extreme(mut args: Arguments, greatest: bool) -> Result<Aggregated, String> {
     let value = first(&mut args)?;
     let kind = value.kind;
+    if matches!(kind, KqlType::Dynamic | KqlType::Guid) {
+        return Err(format!("a {kind} has no order; `tostring()` makes a string of it"));
+    }
     let expr = if greatest { standard::max(value.expr) } else { standard::min(value.expr) };
     let empty = (kind == KqlType::String).then(|| Value::text(""));
     Ok(Aggregated { expr: filtered(expr, args.filter)?, kind, empty })
@@ -316,7 +317,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdev",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The standard deviation of a sample.",
             ("round(stdev(x), 3)", "1.581"),
             Prefix("stdev"),
@@ -324,7 +325,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdevif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`stdev` of the rows that pass the predicate.",
             ("stdevif(x, x in (1, 3))", "1.4142135623730951"),
             Prefix("stdevif"),
@@ -332,7 +333,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdevp",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The standard deviation of a whole population.",
             ("round(stdevp(x), 3)", "1.414"),
             Prefix("stdevp"),
@@ -340,7 +341,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "stdevpif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`stdevp` of the rows that pass the predicate.",
             ("stdevpif(x, x in (1, 3))", "1"),
             Prefix("stdevpif"),
@@ -348,7 +349,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "variance",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The variance of a sample.",
             ("variance(x)", "2.5"),
             Prefix("variance"),
@@ -356,7 +357,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "varianceif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`variance` of the rows that pass the predicate.",
             ("varianceif(x, x > 3)", "0.5"),
             Prefix("varianceif"),
@@ -364,7 +365,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "variancep",
-            "(value: number) -> real",
+            "(value: measure) -> real",
             "The variance of a whole population.",
             ("variancep(x)", "2"),
             Prefix("variancep"),
@@ -372,7 +373,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "variancepif",
-            "(value: number, predicate: bool) -> real",
+            "(value: measure, predicate: bool) -> real",
             "`variancep` of the rows that pass the predicate.",
             ("variancepif(x, x > 3)", "0.25"),
             Prefix("variancepif"),

@@ -8,7 +8,7 @@ use super::{Any, Binder, Binding, Context, Definition, Relation, Scope, Stop, fa
 use crate::aggregates;
 use crate::ast::{Argument, Expr, ExprKind, Lambda, Name, Parameter, ParameterType, Span};
 use crate::diagnostics::Diagnostic;
-use crate::functions::{self, Binding as How, Function, Kernel, ParamKind, Typed};
+use crate::functions::{self, Binding as How, Function, Kernel, Typed};
 use crate::time;
 use crate::types::KqlType;
 use crate::value::{Cells, Value};
@@ -56,7 +56,8 @@ impl<'a> Binder<'a> {
         }
         let Some(function) = functions::lookup(&name.text) else {
             let known = functions::names().chain(aggregates::names());
-            let diagnostic = Diagnostic::new(name.span, format!("there is no function `{}`", name.text));
+            let message = format!("there is no function `{}`", name.text);
+            let diagnostic = Diagnostic::absent(name.span, message);
             return Err(Stop::Fault(Box::new(diagnostic.did_you_mean(&name.text, known))));
         };
         let mut bound = Vec::with_capacity(args.len());
@@ -368,11 +369,9 @@ impl<'a> Binder<'a> {
                 self.table_argument(param, relation, value.span)
             }
             ParameterType::Scalar(kind) => {
+                // Any scalar is converted to what the function declares.
                 let typed = self.scalar(value, context)?;
-                match coerce(typed, ParamKind::Of(*kind)) {
-                    Ok(typed) => Ok(Definition::Scalar(typed)),
-                    Err(problem) => fault(value.span, problem),
-                }
+                Ok(Definition::Scalar(cast(typed, *kind)))
             }
         }
     }

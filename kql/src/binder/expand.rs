@@ -4,6 +4,7 @@ use datafusion::common::{Column as PlanColumn, JoinType, NullEquality, UnnestOpt
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, SortExpr};
 
 use super::operator::setting;
+use super::relation::free_name;
 use super::summarize::Names;
 use super::types::cast;
 use super::{Binder, Binding, Col, Context, Relation, fault};
@@ -39,9 +40,13 @@ impl<'a> Binder<'a> {
                 Some(name) => name.text.clone(),
                 None => self.auto_name(&column.value).unwrap_or_else(|| "Column1".to_owned()),
             };
+            if items.iter().any(|(other, _, _)| *other == name) {
+                return fault(column.value.span, format!("there are two columns `{name}` here"));
+            }
             items.push((name, typed.expr, column.to.unwrap_or(KqlType::Dynamic)));
         }
-        let index_name = setting(settings, "with_itemindex").map(|(text, _)| text);
+        let index_name = setting(settings, "with_itemindex")
+            .map(|(text, _)| free_name(&text, &relation.names().map(str::to_owned).collect()));
         // Everything that stays, and a list for each column that is expanded.
         let mut exprs: Vec<PlanExpr> =
             relation.plan.schema().columns().into_iter().map(PlanExpr::Column).collect();
@@ -135,7 +140,7 @@ impl<'a> Binder<'a> {
         let mut names = Names::default();
         for level in levels {
             let key = self.scalar(&level.of.value, &mut Context::row(&relation))?;
-            let key_name = self.column_name(&level.of, &mut names);
+            let key_name = self.column_name(&level.of, &mut names)?;
             let value_name = match level.by.names.first() {
                 Some(name) => name.text.clone(),
                 None => format!("aggregated_{key_name}"),

@@ -64,6 +64,10 @@ impl<'a> Binder<'a> {
                 let value = self.scalar(value, context)?;
                 let low = self.scalar(low, context)?;
                 let mut high = self.scalar(high, context)?;
+                let dynamic = value.kind == KqlType::Dynamic && low.kind == KqlType::Dynamic;
+                if dynamic || [&value, &low, &high].iter().any(|typed| typed.kind == KqlType::Bool) {
+                    return fault(expr.span, "`between` is for numbers and times");
+                }
                 // `between (start .. 1d)`: the end is given by its distance.
                 if value.kind == KqlType::Datetime
                     && high.kind == KqlType::Timespan
@@ -98,7 +102,7 @@ impl<'a> Binder<'a> {
         context: &mut Context<'_>,
         filter: bool,
     ) -> Binding<Typed> {
-        if let BinaryOp::Text { .. } = op
+        if let BinaryOp::Text { .. } | BinaryOp::Equal = op
             && matches!(left.kind, ExprKind::Star)
         {
             return self.any_column(op, right, span, context);
@@ -109,7 +113,7 @@ impl<'a> Binder<'a> {
         let right = self.scalar(right, context)?;
         let plan_op = match op {
             BinaryOp::And | BinaryOp::Or => {
-                let (left, right) = (truth(left, left_span)?, truth(right, right_span)?);
+                let (left, right) = (operand_truth(left, left_span)?, operand_truth(right, right_span)?);
                 let expr =
                     if op == BinaryOp::And { left.expr.and(right.expr) } else { left.expr.or(right.expr) };
                 return Ok(Typed::new(expr, KqlType::Bool));
@@ -151,11 +155,14 @@ impl<'a> Binder<'a> {
         context: &mut Context<'_>,
     ) -> Binding<Typed> {
         let Some(row) = context.row else { return fault(span, "there are no columns here") };
-        let BinaryOp::Text { op, case_sensitive, negated } = op else {
-            return fault(span, "`*` has no value here");
-        };
         let right = self.scalar(right, context)?;
         let mut any = bool_literal(false);
+        let BinaryOp::Text { op, case_sensitive, negated } = op else {
+            for col in &row.columns {
+                any = any.or(compare(span, PlanOperator::Eq, col.typed(), right.clone(), true)?.expr);
+            }
+            return Ok(Typed::new(any, KqlType::Bool));
+        };
         for col in &row.columns {
             let text = cast(col.typed(), KqlType::String);
             any = any.or(text_test(op, case_sensitive, false, text, right.clone(), span)?.expr);
@@ -173,6 +180,7 @@ impl<'a> Binder<'a> {
         filter: bool,
     ) -> Binding<Typed> {
         let star = matches!(value.kind, ExprKind::Star);
+        let of_texts = !matches!(op, InOp::In { ignoring_case: false, .. });
         let mut bound = Vec::with_capacity(items.len());
         let mut table = None;
         for item in items {
@@ -190,6 +198,11 @@ impl<'a> Binder<'a> {
         };
         let mut any: Option<PlanExpr> = None;
         for value in values {
+            if of_texts && !matches!(value.kind, KqlType::String | KqlType::Dynamic) {
+                let message =
+                    format!("this operator looks for strings; `tostring()` makes one of a {}", value.kind);
+                return fault(span, message);
+            }
             let one = match &table {
                 Some(relation) => self.in_table(op, value, relation.clone(), span, filter && !star)?,
                 None => in_values(op, value, bound.clone(), span)?,
@@ -222,12 +235,7 @@ impl<'a> Binder<'a> {
             }
         }
         if let (InOp::In { ignoring_case, negated }, true) = (op, filter) {
-            let Some(kind) = comparable(value.kind, first.kind) else {
-                return fault(
-                    span,
-                    format!("a {} cannot be looked for among values of type {}", value.kind, first.kind),
-                );
-            };
+            let kind = if ignoring_case { KqlType::String } else { comparable(value.kind, first.kind) };
             let (mut needle, mut item) = (cast(value, kind).expr, cast(first.typed(), kind).expr);
             if ignoring_case {
                 (needle, item) = (lower(needle), lower(item));
@@ -330,19 +338,31 @@ pub(super) fn truth(typed: Typed, span: Span) -> Binding<Typed> {
     }
 }
 
+/// A side of `and` or `or`, where a dynamic may stand for what it holds.
+fn operand_truth(typed: Typed, span: Span) -> Binding<Typed> {
+    match typed.kind {
+        KqlType::Dynamic => Ok(cast(typed, KqlType::Bool)),
+        _ => truth(typed, span),
+    }
+}
+
 pub(super) fn negate(expr: PlanExpr) -> PlanExpr {
     PlanExpr::Not(Box::new(expr))
 }
 
 fn unary(op: UnaryOp, operand: Typed, span: Span) -> Binding<Typed> {
-    let operand = if operand.kind == KqlType::Dynamic { cast(operand, KqlType::Real) } else { operand };
+    if operand.kind == KqlType::Dynamic {
+        let zero = Typed::literal(Value::text("0"), KqlType::Dynamic);
+        let op = if op == UnaryOp::Plus { PlanOperator::Plus } else { PlanOperator::Minus };
+        return arithmetic(span, op, zero, operand);
+    }
     if !(operand.kind.is_numeric() || operand.kind == KqlType::Timespan) {
         return fault(span, format!("a {} has no sign", operand.kind));
     }
+    let operand = if operand.kind == KqlType::Int { cast(operand, KqlType::Long) } else { operand };
     if op == UnaryOp::Plus {
         return Ok(operand);
     }
-    let operand = if operand.kind == KqlType::Int { cast(operand, KqlType::Long) } else { operand };
     let kind = operand.kind;
     Ok(Kernel::call("negate", vec![operand], kind, |row| match row.get(0) {
         Value::Int(value) => value.checked_neg().map_or(Value::Null, Value::Int),
@@ -365,6 +385,9 @@ pub(super) fn path(base: Typed, step: Step, span: Span) -> Binding<Typed> {
 }
 
 fn indexed(base: Typed, index: Typed, span: Span) -> Binding<Typed> {
+    if !matches!(index.kind, KqlType::Int | KqlType::Long | KqlType::String | KqlType::Dynamic) {
+        return fault(span, format!("an element is found by a number or a key, not by a {}", index.kind));
+    }
     match index.constant() {
         Some(Value::Text(key)) if index.kind == KqlType::String => {
             return path(base, Step::Key(key.into_owned()), span);
@@ -489,21 +512,10 @@ fn in_values(op: InOp, value: Typed, items: Vec<Typed>, span: Span) -> Binding<P
             } else {
                 value
             };
-            let mut kind = value.kind;
-            for item in &flat {
-                kind = match comparable(kind, item.kind) {
-                    Some(kind) => kind,
-                    None => {
-                        return fault(
-                            span,
-                            format!(
-                                "a {} cannot be looked for among values of type {}",
-                                value.kind, item.kind
-                            ),
-                        );
-                    }
-                };
-            }
+            let kind = match ignoring_case {
+                true => KqlType::String,
+                false => flat.iter().fold(value.kind, |kind, item| comparable(kind, item.kind)),
+            };
             let needle = cast(value.clone(), kind).expr;
             let mut list: Vec<PlanExpr> = flat.into_iter().map(|item| cast(item, kind).expr).collect();
             let mut needle_in_list = needle.clone();

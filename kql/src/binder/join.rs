@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder
 
 use super::operator::{no_column, setting};
 use super::relation::free_name;
-use super::types::{bool_literal, cast, common, not_null_text};
+use super::types::{bool_literal, cast, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
 use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Operator, OperatorKind, Setting, Span, TextOp};
 use crate::functions::Typed;
@@ -217,9 +217,11 @@ impl<'a> Binder<'a> {
         }
         let mut typed = Vec::with_capacity(keys.len());
         for (left, right, span) in keys {
-            let Some(kind) = common(left.kind, right.kind) else {
+            let numbers = |kind| matches!(kind, KqlType::Int | KqlType::Long);
+            if left.kind != right.kind && !(numbers(left.kind) && numbers(right.kind)) {
                 return fault(span, format!("a {} cannot be joined with a {}", left.kind, right.kind));
-            };
+            }
+            let kind = if left.kind == right.kind { left.kind } else { KqlType::Long };
             typed.push((cast(left, kind), cast(right, kind)));
         }
         Ok(typed)
@@ -337,6 +339,7 @@ impl<'a> Binder<'a> {
             .or_else(|| setting(settings, "with_source"))
             .map(|(text, _)| text);
         let mut relations: Vec<Relation> = first.into_iter().collect();
+        let mut lacking = Vec::new();
         for (index, table) in tables.iter().enumerate() {
             match &table.kind {
                 ExprKind::Wildcard(pattern) => relations.extend(self.wildcard_tables(pattern, table.span)?),
@@ -347,13 +350,14 @@ impl<'a> Binder<'a> {
                         relations.push(relation);
                     }
                     // What a fuzzy union cannot find it leaves out.
-                    Err(Stop::Fault(_)) if fuzzy => {}
+                    Err(Stop::Fault(fault)) if fuzzy && fault.absent => lacking.push(fault.message),
                     Err(stop) => return Err(stop),
                 },
             }
         }
         if relations.is_empty() {
-            return fault(span, "none of these tables is there");
+            lacking.dedup();
+            return fault(span, format!("no part of this union is there: {}", lacking.join(", ")));
         }
         self.union_of(relations, inner, source.as_deref())
     }
@@ -375,10 +379,12 @@ impl<'a> Binder<'a> {
             }
         }
         if inner {
-            columns.retain(|(name, kind)| {
-                relations.iter().all(|relation| relation.find(name).is_some_and(|col| col.kind == *kind))
-            });
+            columns
+                .retain(|(name, _)| relations.iter().all(|relation| relation.names().any(|own| own == name)));
         }
+        // Those of one name stand together, where its first is.
+        let places: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+        columns.sort_by_key(|(name, _)| places.iter().position(|place| place == name));
         let several = |name: &str| columns.iter().filter(|(other, _)| other == name).count() > 1;
         // A name of one type stays as it is, whatever the names made for those of several would be.
         let plain = columns.iter().map(|(name, _)| name).filter(|name| !several(name));
@@ -568,14 +574,11 @@ impl<'a> Binder<'a> {
             };
             let mut relation = Relation { plan, ..relation };
             if let Some(wanted) = project {
-                let names: HashSet<&str> = wanted
-                    .iter()
-                    .filter_map(|expr| match &expr.kind {
-                        ExprKind::Name(name) => Some(name.as_str()),
-                        _ => None,
-                    })
-                    .collect();
-                relation.columns.retain(|col| names.contains(col.name.as_str()));
+                let names = wanted.iter().filter_map(|expr| match &expr.kind {
+                    ExprKind::Name(name) => Some(name.as_str()),
+                    _ => None,
+                });
+                relation.columns = names.filter_map(|name| relation.find(name).cloned()).collect();
             }
             matching.push(relation);
         }

@@ -423,7 +423,7 @@ impl<'a> Binder<'a> {
         }
         if context.row.is_some() && !self.is_table(name)? {
             let candidates: Vec<&str> = context.row.iter().flat_map(|row| row.names()).collect();
-            let diagnostic = Diagnostic::new(span, format!("there is no column `{name}` here"));
+            let diagnostic = Diagnostic::absent(span, format!("there is no column `{name}` here"));
             return Err(Stop::Fault(Box::new(diagnostic.did_you_mean(name, candidates))));
         }
         Ok(Any::Table(self.catalog_table(name, span)?))

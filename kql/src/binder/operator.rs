@@ -163,7 +163,7 @@ impl<'a> Binder<'a> {
         &mut self,
         relation: &Relation,
         columns: &'a [Named],
-        mut place: impl FnMut(&Self, &'a Named) -> String,
+        mut place: impl FnMut(&Self, &'a Named) -> Binding<String>,
     ) -> Binding<(Relation, Vec<(String, Typed)>)> {
         let mut context = Context { windows: Some(Vec::new()), ..Context::row(relation) };
         let mut values = Vec::new();
@@ -187,7 +187,7 @@ impl<'a> Binder<'a> {
                 }
                 continue;
             }
-            values.push((place(self, column), typed));
+            values.push((place(self, column)?, typed));
         }
         let pending = context.windows.take().unwrap_or_default();
         let relation = self.apply_windows(relation.clone(), pending)?;
@@ -204,17 +204,15 @@ impl<'a> Binder<'a> {
     }
 
     fn extend(&mut self, relation: Relation, columns: &'a [Named]) -> Binding<Relation> {
-        let mut names = Names { taken: relation.names().map(str::to_owned).collect(), ..Names::default() };
+        // A new column may replace one that is there, not another new one.
+        let mut names = Names::default();
+        let mut all = Names { taken: relation.names().map(str::to_owned).collect(), ..Names::default() };
         let (relation, values) = self.named_values(&relation, columns, |binder, named| {
-            match named.names.first() {
-                Some(name) => name.text.clone(),
-                // `extend tostring(X)` puts the string in X's place.
-                None => binder.auto_name(&named.value).unwrap_or_else(|| {
-                    let name = names.unnamed();
-                    names.taken.insert(name.clone());
-                    name
-                }),
+            if named.names.is_empty() && binder.auto_name(&named.value).is_none() {
+                let name = all.unnamed();
+                return Ok(all.free(&name));
             }
+            binder.column_name(named, &mut names)
         })?;
         self.with_columns(&relation, values)
     }
@@ -238,16 +236,8 @@ impl<'a> Binder<'a> {
 
     fn project_operator(&mut self, relation: Relation, columns: &'a [Named]) -> Binding<Relation> {
         let mut names = Names::default();
-        names.taken = columns.iter().flat_map(|column| &column.names).map(|name| name.text.clone()).collect();
         let (relation, values) =
             self.named_values(&relation, columns, |binder, named| binder.column_name(named, &mut names))?;
-        let mut seen = HashSet::new();
-        for (name, _) in &values {
-            if !seen.insert(name.clone()) {
-                let span = columns.first().map_or(Span::default(), |column| column.value.span);
-                return fault(span, format!("there are two columns `{name}` here"));
-            }
-        }
         self.project(&relation, values, Vec::new())
     }
 
@@ -263,9 +253,13 @@ impl<'a> Binder<'a> {
             match &pattern.kind {
                 ExprKind::Star => selected.extend(relation.columns.iter().cloned()),
                 ExprKind::Wildcard(text) => {
+                    let before = selected.len();
                     selected.extend(
                         relation.columns.iter().filter(|col| matches_wildcard(text, &col.name)).cloned(),
                     );
+                    if selected.len() == before {
+                        return fault(pattern.span, format!("no column here fits `{text}`"));
+                    }
                 }
                 ExprKind::Name(name) => match relation.find(name) {
                     Some(col) => selected.push(col.clone()),
@@ -286,6 +280,9 @@ impl<'a> Binder<'a> {
                 return fault(column.value.span, "`new = old` is needed here");
             };
             match relation.columns.iter().position(|col| col.name == *old) {
+                Some(_) if renamed.iter().any(|col| col.name == new.text) => {
+                    return fault(new.span, format!("there is a column `{}` already", new.text));
+                }
                 Some(at) => renamed[at].name = new.text.clone(),
                 // A hidden column shows itself under its new name.
                 None => match relation.find(old) {
@@ -311,6 +308,13 @@ impl<'a> Binder<'a> {
                 _ => None,
             })
             .collect();
+        if let Some(twice) = columns.iter().enumerate().find_map(|(at, (pattern, _))| {
+            let name = &pattern.kind;
+            let named = matches!(name, ExprKind::Name(_));
+            (named && columns[..at].iter().any(|(other, _)| other.kind == *name)).then_some(pattern)
+        }) {
+            return fault(twice.span, "this column is named twice");
+        }
         for (pattern, direction) in columns {
             let mut chosen = self.select(&relation, std::slice::from_ref(pattern))?;
             if !matches!(pattern.kind, ExprKind::Name(_)) {
@@ -448,20 +452,25 @@ impl<'a> Binder<'a> {
         let count = self.constant_count(count)?;
         let mut context = Context::row(&relation);
         let key = self.scalar(&of.value, &mut context)?;
-        let name = self.column_name(of, &mut Names::default());
+        let name = self.column_name(of, &mut Names::default())?;
         let (weight, weight_name) = match by {
             Some(by) => {
                 let name = format!("approximate_sum_{}", self.auto_name(by).unwrap_or_default());
-                (self.scalar(by, &mut context)?, name)
+                let weight = self.scalar(by, &mut context)?;
+                if !weight.kind.is_numeric() {
+                    return fault(by.span, format!("a number is needed here, not a {}", weight.kind));
+                }
+                (weight, name)
             }
             None => (Typed::literal(Value::Long(1), KqlType::Long), format!("approximate_count_{name}")),
         };
+        let weight_kind = weight.kind;
         let fresh = self.fresh("sum");
         let arguments = crate::aggregates::Arguments { args: vec![weight], filter: None, rank: None };
         let sum = crate::aggregates::lookup("sum").map(|aggregate| (aggregate.build)(arguments));
         let Some(Ok(sum)) = sum else { return fault(of.value.span, "this cannot be summed") };
         let column = PlanExpr::Column(datafusion::common::Column::new_unqualified(&fresh));
-        let outputs = vec![(weight_name, Typed::new(column.clone(), sum.kind))];
+        let outputs = vec![(weight_name, cast(Typed::new(column.clone(), sum.kind), weight_kind))];
         let mut grouped = self.group(&relation, vec![(name, key)], vec![(fresh, sum.expr)], outputs)?;
         let by_weight = grouped.columns.last().map(|col| PlanExpr::Column(col.column.clone()));
         grouped.order = by_weight.into_iter().map(|expr| SortExpr::new(expr, false, false)).collect();
@@ -493,7 +502,7 @@ impl<'a> Binder<'a> {
     fn get_schema(&mut self, relation: &Relation) -> Binding<Relation> {
         let rows = relation.columns.len();
         let mut names = Builder::new(KqlType::String, rows);
-        let mut ordinals = Builder::new(KqlType::Int, rows);
+        let mut ordinals = Builder::new(KqlType::Long, rows);
         let mut types = Builder::new(KqlType::String, rows);
         let mut kinds = Builder::new(KqlType::String, rows);
         for (index, col) in relation.columns.iter().enumerate() {
@@ -504,7 +513,7 @@ impl<'a> Binder<'a> {
         }
         self.memory(vec![
             ("ColumnName".to_owned(), KqlType::String, names),
-            ("ColumnOrdinal".to_owned(), KqlType::Int, ordinals),
+            ("ColumnOrdinal".to_owned(), KqlType::Long, ordinals),
             ("DataType".to_owned(), KqlType::String, types),
             ("ColumnType".to_owned(), KqlType::String, kinds),
         ])
@@ -546,7 +555,7 @@ pub(super) fn setting<'s>(settings: &'s [Setting], name: &str) -> Option<(String
 }
 
 pub(super) fn no_column<T>(relation: &Relation, name: &str, span: Span) -> Binding<T> {
-    let diagnostic = Diagnostic::new(span, format!("there is no column `{name}` here"));
+    let diagnostic = Diagnostic::absent(span, format!("there is no column `{name}` here"));
     Err(Stop::Fault(Box::new(diagnostic.did_you_mean(name, relation.names()))))
 }
 

@@ -41,6 +41,11 @@ impl<'a> Binder<'a> {
             return fault(span, format!("a series cannot run along a {}", axis.kind));
         }
         let step = fold(self.scalar(along.step, &mut Context::default())?);
+        let time = matches!(axis.kind, KqlType::Datetime | KqlType::Timespan);
+        if time != (step.kind == KqlType::Timespan) {
+            let message = format!("a series along a {} cannot have steps of type {}", axis.kind, step.kind);
+            return fault(along.step.span, message);
+        }
         let (from, to) = self.bounds(&relation, &axis, along, &step)?;
         let Some(places) = place_count(&axis, &from, &to, &step, along) else {
             return fault(along.step.span, "start, end and step do not make a series");
@@ -70,7 +75,7 @@ impl<'a> Binder<'a> {
         let mut context = Context::row(&relation);
         for key in by {
             let typed = self.scalar(&key.value, &mut context)?;
-            keys.push((self.column_name(key, &mut names), typed));
+            keys.push((self.column_name(key, &mut names)?, typed));
         }
         let axis_name = match along.axis.names.first() {
             Some(name) => name.text.clone(),
@@ -81,7 +86,7 @@ impl<'a> Binder<'a> {
         let mut defaults = Vec::new();
         for (aggregate, default) in aggregates {
             let typed = self.scalar(&aggregate.value, &mut context)?;
-            let name = self.column_name(aggregate, &mut names);
+            let name = self.column_name(aggregate, &mut names)?;
             let default = match default {
                 Some(default) => cast(fold(self.scalar(default, &mut Context::default())?), typed.kind),
                 None => cast(Typed::literal(Value::Long(0), KqlType::Long), typed.kind),

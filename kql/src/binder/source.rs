@@ -11,6 +11,7 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{LogicalPlanBuilder, Operator as PlanOperator};
 
 use super::expression::fold;
+use super::summarize::Names;
 use super::types::{cast, compare};
 use super::{Any, Binder, Binding, Col, Context, Definition, Need, Relation, Stop, fault};
 use crate::ast::{Expr, Name, Named, Operator, OperatorKind, Span};
@@ -63,7 +64,7 @@ impl<'a> Binder<'a> {
     pub(super) fn catalog_table(&mut self, name: &str, span: Span) -> Binding<Relation> {
         let answers = self.environment.answers;
         if !self.is_table(name)? {
-            let diagnostic = Diagnostic::new(span, format!("there is no table `{name}`"));
+            let diagnostic = Diagnostic::absent(span, format!("there is no table `{name}`"));
             let diagnostic = diagnostic.did_you_mean(name, answers.table_names.iter().map(String::as_str));
             return Err(Stop::Fault(Box::new(diagnostic)));
         }
@@ -88,7 +89,10 @@ impl<'a> Binder<'a> {
         let answers = self.environment.answers;
         match answers.watchlists.get(alias) {
             None => Err(Stop::Need(Need::Watchlist(alias.to_owned()))),
-            Some(None) => fault(span, format!("there is no watchlist `{alias}`")),
+            Some(None) => {
+                let diagnostic = Diagnostic::absent(span, format!("there is no watchlist `{alias}`"));
+                Err(Stop::Fault(Box::new(diagnostic)))
+            }
             Some(Some(table)) => self.scan(alias, table, true),
         }
     }
@@ -113,16 +117,14 @@ impl<'a> Binder<'a> {
 
     fn print(&mut self, values: &'a [Named]) -> Binding<Relation> {
         let one = Relation::new(LogicalPlanBuilder::empty(true).build()?, Vec::new());
-        let mut taken: HashSet<String> = HashSet::new();
+        let mut names = Names::default();
         let mut columns = Vec::new();
         for (index, value) in values.iter().enumerate() {
             let typed = self.scalar(&value.value, &mut Context::default())?;
             let name = match value.names.first() {
-                Some(name) => name.text.clone(),
-                None => format!("print_{index}"),
+                Some(name) => names.chosen(&name.text, name.span)?,
+                None => names.free(&format!("print_{index}")),
             };
-            let name = super::relation::free_name(&name, &taken);
-            taken.insert(name.clone());
             columns.push((name, typed));
         }
         self.project(&one, columns, Vec::new())
@@ -139,6 +141,10 @@ impl<'a> Binder<'a> {
         let mut bounds = Vec::new();
         for expr in [from, to, step] {
             let typed = fold(self.scalar(expr, &mut Context::default())?);
+            let measurable = matches!(typed.kind, KqlType::Datetime | KqlType::Timespan);
+            if !measurable && !typed.kind.is_numeric() {
+                return fault(expr.span, format!("a {} cannot bound a range", typed.kind));
+            }
             match typed.constant() {
                 Some(value) => bounds.push((value, typed.kind)),
                 None => return fault(expr.span, "a bound of `range` has to be a constant"),
@@ -187,6 +193,10 @@ impl<'a> Binder<'a> {
     ) -> Binding<Relation> {
         if columns.is_empty() {
             return fault(span, "a datatable needs a column");
+        }
+        let mut names = Names::default();
+        for (name, _) in columns {
+            names.chosen(&name.text, name.span)?;
         }
         if !cells.len().is_multiple_of(columns.len()) {
             let message = format!("{} cells do not fill rows of {} columns", cells.len(), columns.len());

@@ -32,7 +32,7 @@ impl<'a> Binder<'a> {
         for key in by {
             let typed = self.scalar(&key.value, &mut windows)?;
             let typed = groupable(typed, key.value.span)?;
-            keys.push((self.column_name(key, &mut names), typed));
+            keys.push((self.column_name(key, &mut names)?, typed));
         }
         let pending = windows.windows.take().unwrap_or_default();
         let mut relation = self.apply_windows(relation.clone(), pending)?;
@@ -41,14 +41,25 @@ impl<'a> Binder<'a> {
         }
         let mut context = Context { aggregates: Some(Vec::new()), ..Context::row(&relation) };
         let mut outputs: Outputs = Vec::new();
+        // `*` stands for the columns that are not keys as they are.
+        let grouped_by: HashSet<PlanColumn> = keys
+            .iter()
+            .filter_map(|(_, key)| match &key.expr {
+                PlanExpr::Column(column) => Some(column.clone()),
+                _ => None,
+            })
+            .collect();
         for aggregate in aggregates {
-            let group_names: HashSet<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
-            for (name, typed) in self.aggregate(aggregate, &relation, &group_names, &mut context)? {
-                let name = match name {
-                    Some(name) => free_name(&name, &names.taken),
-                    None => names.unnamed(),
+            let outputs_of = self.aggregate(aggregate, &relation, &grouped_by, &mut context)?;
+            for (at, (name, typed)) in outputs_of.into_iter().enumerate() {
+                let name = match (aggregate.names.get(at), name) {
+                    (Some(own), _) => names.chosen(&own.text, own.span)?,
+                    (None, Some(name)) => names.free(&name),
+                    (None, None) => {
+                        let name = names.unnamed();
+                        names.free(&name)
+                    }
                 };
-                names.taken.insert(name.clone());
                 outputs.push((name, typed));
             }
         }
@@ -104,7 +115,7 @@ impl<'a> Binder<'a> {
         &mut self,
         named: &'a Named,
         relation: &Relation,
-        groups: &HashSet<&str>,
+        groups: &HashSet<PlanColumn>,
         context: &mut Context<'_>,
     ) -> Binding<Vec<(Option<String>, Typed)>> {
         if let ExprKind::Call(name, args) = &named.value.kind
@@ -271,7 +282,7 @@ impl<'a> Binder<'a> {
         name: &'a Name,
         args: &'a [Argument],
         relation: &Relation,
-        groups: &HashSet<&str>,
+        groups: &HashSet<PlanColumn>,
         context: &mut Context<'_>,
     ) -> Binding<Outputs> {
         let mut wanted = Vec::new();
@@ -279,7 +290,7 @@ impl<'a> Binder<'a> {
             if arg.value.kind == ExprKind::Star {
                 let key = wanted.first().map(|(name, _): &(String, Typed)| name.clone());
                 for col in &relation.columns {
-                    if !groups.contains(col.name.as_str()) && key.as_ref() != Some(&col.name) {
+                    if !groups.contains(&col.column) && key.as_ref() != Some(&col.name) {
                         wanted.push((col.name.clone(), col.typed()));
                     }
                 }
@@ -287,11 +298,18 @@ impl<'a> Binder<'a> {
             }
             let mut inner = Context { row: context.row, ..Context::default() };
             let typed = self.scalar(&arg.value, &mut inner)?;
+            if index == 0 && matches!(typed.kind, KqlType::Dynamic | KqlType::Guid) {
+                let message = format!("a {} has no order; `tostring()` makes a string of it", typed.kind);
+                return fault(arg.value.span, message);
+            }
             let auto = match &arg.name {
                 Some(name) => name.text.clone(),
                 None => self.auto_name(&arg.value).unwrap_or_else(|| match index {
                     0 => if name.text.ends_with("max") { "max_" } else { "min_" }.to_owned(),
-                    _ => format!("{}_arg{index}", if name.text.ends_with("max") { "max" } else { "min" }),
+                    _ => {
+                        let key = args.first().and_then(|key| self.auto_name(&key.value)).unwrap_or_default();
+                        format!("{}_{key}_arg{index}", if name.text.ends_with("max") { "max" } else { "min" })
+                    }
                 }),
             };
             wanted.push((auto, typed));
@@ -310,14 +328,14 @@ impl<'a> Binder<'a> {
         name: &'a Name,
         args: &'a [Argument],
         relation: &Relation,
-        groups: &HashSet<&str>,
+        groups: &HashSet<PlanColumn>,
         context: &mut Context<'_>,
     ) -> Binding<Outputs> {
         let mut wanted = vec![(String::new(), Typed::literal(Value::Bool(true), KqlType::Bool))];
         let prefix = if name.text == "any" { "any_" } else { "" };
         for arg in args {
             if arg.value.kind == ExprKind::Star {
-                let cols = relation.columns.iter().filter(|col| !groups.contains(col.name.as_str()));
+                let cols = relation.columns.iter().filter(|col| !groups.contains(&col.column));
                 wanted.extend(cols.map(|col| (format!("{prefix}{}", col.name), col.typed())));
                 continue;
             }
@@ -422,7 +440,10 @@ impl<'a> Binder<'a> {
         if let [only] = columns
             && only.value.kind == ExprKind::Star
         {
-            let keys = relation.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
+            let mut keys = Vec::with_capacity(relation.columns.len());
+            for col in &relation.columns {
+                keys.push((col.name.clone(), groupable(col.typed(), only.value.span)?));
+            }
             return self.group(&relation, keys, Vec::new(), Vec::new());
         }
         let mut names = Names::default();
@@ -430,22 +451,25 @@ impl<'a> Binder<'a> {
         let mut context = Context::row(&relation);
         for column in columns {
             let typed = groupable(self.scalar(&column.value, &mut context)?, column.value.span)?;
-            keys.push((self.column_name(column, &mut names), typed));
+            keys.push((self.column_name(column, &mut names)?, typed));
         }
         self.group(&relation, keys, Vec::new(), Vec::new())
     }
 
     /// The name that a column gets: the one written, one made from the expression, or `Column1` and on.
-    pub(super) fn column_name(&self, named: &Named, names: &mut Names) -> String {
-        let name = match named.names.first() {
-            Some(name) => name.text.clone(),
-            None => match self.auto_name(&named.value) {
-                Some(name) => free_name(&name, &names.taken),
-                None => names.unnamed(),
-            },
+    pub(super) fn column_name(&self, named: &Named, names: &mut Names) -> Binding<String> {
+        let written = named.names.first().map(|name| (name.text.clone(), name.span));
+        let Some((name, span)) =
+            written.or_else(|| self.auto_name(&named.value).map(|name| (name, named.value.span)))
+        else {
+            let name = names.unnamed();
+            names.taken.insert(name.clone());
+            return Ok(name);
         };
-        names.taken.insert(name.clone());
-        name
+        if named.names.is_empty() && !matches!(named.value.kind, ExprKind::Name(_)) {
+            return Ok(names.free(&name));
+        }
+        names.chosen(&name, span)
     }
 
     /// The name that an expression has by itself.
@@ -454,7 +478,10 @@ impl<'a> Binder<'a> {
             ExprKind::Name(name) => Some(name.clone()),
             ExprKind::Member(base, name) => match &base.kind {
                 ExprKind::Name(side) if side == "$left" || side == "$right" => Some(name.text.clone()),
-                _ => Some(format!("{}_{}", self.auto_name(base)?, name.text)),
+                _ => Some(match self.auto_name(base) {
+                    Some(base) => format!("{base}_{}", name.text),
+                    None => name.text.clone(),
+                }),
             },
             ExprKind::Index(base, index) => match &index.kind {
                 ExprKind::Literal(crate::ast::Literal::String(key)) => {
@@ -484,9 +511,12 @@ impl<'a> Binder<'a> {
                 Some(ExprKind::Literal(crate::ast::Literal::String(name))) => Some(name.clone()),
                 _ => None,
             },
-            "strlen" | "string_size" => Some(format!("{name}_{}", first().unwrap_or_default())),
+            "array_sort_asc" | "array_sort_desc" => first().map(|name| format!("{name}_sorted")),
+            "treepath" => Some(format!("tree_{}", first().unwrap_or_default())),
+            "strlen" | "string_size" | "repeat" => Some(format!("{name}_{}", first().unwrap_or_default())),
             "gettype" => Some(format!("type_{}", first().unwrap_or_default())),
             "ingestion_time" => Some("$IngestionTime".to_owned()),
+            "make_datetime" | "make_timespan" if args.len() > 1 => None,
             _ if crate::functions::named_by_argument(name) => first(),
             _ => None,
         }
@@ -497,14 +527,36 @@ impl<'a> Binder<'a> {
 #[derive(Default)]
 pub(super) struct Names {
     pub(super) taken: HashSet<String>,
+    /// Those of them that the query chose itself.
+    pub(super) chosen: HashSet<String>,
     pub(super) unnamed: usize,
 }
 
 impl Names {
+    /// A name that an expression suggests: it gives way to one that is there.
+    pub(super) fn free(&mut self, name: &str) -> String {
+        let name = free_name(name, &self.taken);
+        self.taken.insert(name.clone());
+        name
+    }
+
+    /// A name that the query chose; it may choose it only once.
+    pub(super) fn chosen(&mut self, name: &str, span: Span) -> Binding<String> {
+        if !self.chosen.insert(name.to_owned()) {
+            return fault(span, format!("there are two columns `{name}` here"));
+        }
+        Ok(self.free(name))
+    }
+
     /// The name of the next column that has none.
     pub(super) fn unnamed(&mut self) -> String {
-        self.unnamed += 1;
-        free_name(&format!("Column{}", self.unnamed), &self.taken)
+        loop {
+            self.unnamed += 1;
+            let name = format!("Column{}", self.unnamed);
+            if !self.taken.contains(&name) {
+                return name;
+            }
+        }
     }
 }
 

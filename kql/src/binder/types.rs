@@ -78,64 +78,80 @@ pub(crate) fn bool_literal(value: bool) -> Expr {
     Typed::literal(Value::Bool(value), KqlType::Bool).expr
 }
 
-/// An argument as a parameter wants it, if KQL converts it there by itself.
+/// An argument as a parameter wants it, if KQL converts it there by itself: numbers to wider ones, a dynamic to a string.
 pub(crate) fn coerce(typed: Typed, param: ParamKind) -> Result<Typed, String> {
+    use KqlType::{Datetime, Decimal, Dynamic, Int, Long, Real, String, Timespan};
     let to = match param {
         ParamKind::Any => return Ok(typed),
-        ParamKind::Number => {
+        ParamKind::Text => return Ok(cast(typed, String)),
+        ParamKind::Json => {
             return match typed.kind {
-                KqlType::Int
-                | KqlType::Long
-                | KqlType::Real
-                | KqlType::Decimal
-                | KqlType::Datetime
-                | KqlType::Timespan => Ok(typed),
-                KqlType::Dynamic => Ok(cast(typed, KqlType::Real)),
-                KqlType::Bool => Ok(cast(typed, KqlType::Long)),
+                String | Dynamic => Ok(typed),
+                kind => Err(format!("a string or a dynamic is needed, not a {kind}")),
+            };
+        }
+        ParamKind::Number | ParamKind::Measure => {
+            return match typed.kind {
+                Int | Long | Real | Decimal => Ok(typed),
+                Datetime | Timespan if param == ParamKind::Measure => Ok(typed),
                 kind => Err(format!("a number is needed, not a {kind}")),
             };
         }
         ParamKind::Of(to) => to,
     };
+    let array =
+        || typed.constant_text().is_none() && typed.constant().is_some_and(|value| value != Value::Null);
+    if typed.kind == Dynamic && to == String && array() {
+        return Err("a string is needed, not an array or a bag".to_owned());
+    }
     let fits = typed.kind == to
-        || typed.kind == KqlType::Dynamic
         || matches!(
             (typed.kind, to),
-            (KqlType::Int, KqlType::Long | KqlType::Real | KqlType::Decimal)
-                | (KqlType::Long, KqlType::Real | KqlType::Decimal | KqlType::Int)
-                | (KqlType::Decimal, KqlType::Real)
-                | (KqlType::Real, KqlType::Decimal | KqlType::Long)
-                | (KqlType::Guid, KqlType::String)
-                | (KqlType::Long | KqlType::Int | KqlType::Timespan, KqlType::Bool)
-                | (KqlType::Bool, KqlType::Long)
+            (Int, Long | Real | Decimal)
+                | (Long, Real | Decimal | Int)
+                | (Decimal, Real)
+                | (Real, Decimal)
+                | (Dynamic, String)
         );
     if fits { Ok(cast(typed, to)) } else { Err(format!("a {to} is needed, not a {}", typed.kind)) }
 }
 
-/// The type in which two values meet in a comparison, a list or a condition.
+/// The type in which the values of a condition's branches meet, if they have one.
 pub(crate) fn common(left: KqlType, right: KqlType) -> Option<KqlType> {
-    use KqlType::{Bool, Decimal, Dynamic, Guid, Int, Long, Real, String};
+    use KqlType::{Decimal, Dynamic, Int, Long, Real};
     Some(match (left, right) {
         (left, right) if left == right => left,
         (Dynamic, other) | (other, Dynamic) => other,
-        (Real, Int | Long | Decimal) | (Int | Long | Decimal, Real) => Real,
-        (Decimal, Int | Long) | (Int | Long, Decimal) => Decimal,
+        (Decimal, Int | Long | Real) | (Int | Long | Real, Decimal) => Decimal,
+        (Real, Int | Long) | (Int | Long, Real) => Real,
         (Long, Int) | (Int, Long) => Long,
-        (Bool, Int | Long) | (Int | Long, Bool) => Long,
-        (String, Guid) | (Guid, String) => String,
         _ => return None,
     })
 }
 
-/// The type in which two values are tested for being equal: a string meets any other type as a string.
-pub(crate) fn comparable(left: KqlType, right: KqlType) -> Option<KqlType> {
-    use KqlType::{Datetime, Int, Long, String, Timespan};
-    common(left, right).or(match (left, right) {
-        (String, _) | (_, String) => Some(String),
-        (Datetime, Int | Long) | (Int | Long, Datetime) => Some(Datetime),
-        (Timespan, Int | Long) | (Int | Long, Timespan) => Some(Timespan),
-        _ => None,
+/// The type in which two values are tested for being equal; what has nothing in common meets as text.
+pub(crate) fn comparable(left: KqlType, right: KqlType) -> KqlType {
+    use KqlType::{Bool, Datetime, Int, Long, String, Timespan};
+    common(left, right).unwrap_or(match (left, right) {
+        (Bool, Int | Long) | (Int | Long, Bool) => Long,
+        (Datetime, Int | Long) | (Int | Long, Datetime) => Datetime,
+        (Timespan, Int | Long) | (Int | Long, Timespan) => Timespan,
+        _ => String,
     })
+}
+
+/// The type in which two values can be told to be less or greater: strings and GUIDs have no order in KQL, and a dynamic
+/// has one only among numbers.
+pub(crate) fn ordered(left: KqlType, right: KqlType) -> Option<KqlType> {
+    use KqlType::{Bool, Dynamic, Guid, Int, Long, Real, String};
+    match (left, right) {
+        (String | Guid, _) | (_, String | Guid) => None,
+        (Dynamic, Dynamic) => Some(Real),
+        (Dynamic, other) | (other, Dynamic) => other.is_numeric().then_some(other),
+        (Bool, Int | Long) | (Int | Long, Bool) => Some(Long),
+        (Bool, other) | (other, Bool) if other.is_numeric() => Some(other),
+        _ => common(left, right),
+    }
 }
 
 /// Whether an expression can be null, as far as is plain to see.
@@ -151,8 +167,8 @@ fn nullable(typed: &Typed) -> bool {
 /// nulls neither is known.
 pub(crate) fn compare(span: Span, op: Operator, left: Typed, right: Typed, filter: bool) -> Binding<Typed> {
     let equality = matches!(op, Operator::Eq | Operator::NotEq);
-    let met = if equality { comparable(left.kind, right.kind) } else { common(left.kind, right.kind) };
-    let Some(kind) = met.filter(|kind| equality || !matches!(kind, KqlType::String | KqlType::Guid)) else {
+    let met = if equality { Some(comparable(left.kind, right.kind)) } else { ordered(left.kind, right.kind) };
+    let Some(kind) = met else {
         return fault(span, format!("a {} cannot be compared with a {}", left.kind, right.kind));
     };
     let (left, right) = (cast(left, kind), cast(right, kind));
@@ -188,11 +204,16 @@ fn unless_both_null(left: &Typed, right: &Typed, otherwise: Expr) -> Expr {
 pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) -> Binding<Typed> {
     use KqlType::{Datetime, Decimal, Dynamic, Int, Long, Real, Timespan};
     let (mut left, mut right) = (left, right);
-    // A dynamic takes the other side's type; two of them meet as reals.
+    // A dynamic takes the other side's type, a time's only where it is added or taken away.
+    let sum = matches!(op, Operator::Plus | Operator::Minus);
     match (left.kind, right.kind) {
         (Dynamic, Dynamic) => return Ok(dynamic_arithmetic(op, left, right)),
         (Dynamic, Int) => left = cast(left, Long),
         (Int, Dynamic) => right = cast(right, Long),
+        (Dynamic, Datetime | Timespan) if !sum => {}
+        (Datetime | Timespan, Dynamic) if !sum => {}
+        (Dynamic, Datetime) if op == Operator::Plus => left = cast(left, Timespan),
+        (Datetime, Dynamic) if op == Operator::Plus => right = cast(right, Timespan),
         (Dynamic, other) => left = cast(left, other),
         (other, Dynamic) => right = cast(right, other),
         _ => {}
@@ -251,8 +272,6 @@ pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) ->
         (Timespan, Operator::Multiply, kind) if kind.is_numeric() => scale_timespan(left, right, false),
         (kind, Operator::Multiply, Timespan) if kind.is_numeric() => scale_timespan(right, left, false),
         (Timespan, Operator::Divide, kind) if kind.is_numeric() => scale_timespan(left, right, true),
-        // A datetime and a number of ticks.
-        (Datetime, Operator::Plus | Operator::Minus, Int | Long) => plain(left, cast(right, Long), Datetime),
         (left_kind, _, right_kind) => {
             fault(span, format!("`{op}` is not defined for a {left_kind} and a {right_kind}"))
         }

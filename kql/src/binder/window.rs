@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, WindowFunct
 use super::summarize::RANK;
 use super::types::{cast, coerce, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, fault};
-use crate::ast::{Argument, Name};
+use crate::ast::{Argument, ExprKind, Literal, Name};
 use crate::functions::{ParamKind, Typed};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -28,7 +28,12 @@ impl<'a> Binder<'a> {
             "next" => RowKind::Next,
             "row_number" => RowKind::Number,
             "row_cumsum" => RowKind::Sum,
-            "row_rank_dense" | "row_rank" => RowKind::RankDense,
+            "row_rank_dense" => RowKind::RankDense,
+            // An older name; its second argument says whether the ranks are dense.
+            "row_rank" => match args.get(1).map(|arg| &arg.value.kind) {
+                Some(ExprKind::Literal(Literal::Bool(Some(true)))) => RowKind::RankDense,
+                _ => RowKind::RankMin,
+            },
             "row_rank_min" => RowKind::RankMin,
             "row_window_session" => RowKind::Session,
             _ => return Ok(None),
@@ -66,12 +71,16 @@ impl<'a> Binder<'a> {
             RowKind::Sum => {
                 let Some(term) = bound.next() else { return wrong() };
                 let restart = bound.next().unwrap_or(Typed::literal(Value::Bool(false), KqlType::Bool));
-                let returns = if term.kind == KqlType::Int { KqlType::Long } else { term.kind };
-                (vec![cast(term, returns), restart], returns)
+                if !term.kind.is_numeric() {
+                    return fault(name.span, format!("a {} cannot be summed", term.kind));
+                }
+                let returns = term.kind;
+                (vec![term, restart], returns)
             }
             RowKind::RankDense | RowKind::RankMin => {
                 let Some(term) = bound.next() else { return wrong() };
-                let restart = bound.next().unwrap_or(Typed::literal(Value::Bool(false), KqlType::Bool));
+                let restart = bound.next().filter(|_| name.text != "row_rank");
+                let restart = restart.unwrap_or(Typed::literal(Value::Bool(false), KqlType::Bool));
                 (vec![term, restart], KqlType::Long)
             }
             RowKind::Session => {

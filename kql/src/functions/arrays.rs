@@ -367,7 +367,7 @@ pub(super) fn functions() -> Vec<Function> {
         .also(&["array_iif"]),
         eval(
             "range",
-            "(start: any, stop: any, [step: any]) -> dynamic",
+            "(start: measure, stop: measure, [step: measure]) -> dynamic",
             "The values from start to stop.",
             ("range(1, 7, 3)", "[1,4,7]"),
             range,
@@ -384,7 +384,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "strcat_array",
-            "(array: dynamic, delimiter: string) -> string",
+            "(array: dynamic, delimiter: text) -> string",
             "The elements as one string, with a delimiter between them.",
             ("strcat_array(dynamic([1, 'a']), '->')", "1->a"),
             |row| {

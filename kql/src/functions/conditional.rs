@@ -10,22 +10,20 @@ use crate::binder::{cast, common};
 use crate::types::KqlType;
 use crate::value::Value;
 
-/// Brings values to the type in which they meet.
+/// Brings values to the type in which they meet; those of types that have nothing in common meet as dynamics.
 fn unify(values: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
-    let mut kind = None;
-    for value in &values {
-        // A null says nothing of the type, nor does a dynamic beside another type settle it.
-        kind = Some(match kind {
-            None => value.kind,
-            Some(kind) => meet(kind, value.kind)?,
-        });
-    }
-    let kind = kind.unwrap_or(KqlType::Dynamic);
+    // A dynamic says nothing of the type.
+    let mut kinds = values.iter().map(|value| value.kind).filter(|kind| *kind != KqlType::Dynamic);
+    let kind = match kinds.next() {
+        Some(first) => kinds.try_fold(first, common).unwrap_or(KqlType::Dynamic),
+        None => KqlType::Dynamic,
+    };
     Ok((values.into_iter().map(|value| cast(value, kind)).collect(), kind))
 }
 
-fn meet(left: KqlType, right: KqlType) -> Result<KqlType, String> {
-    Ok(common(left, right).unwrap_or(KqlType::Dynamic))
+/// Whether values of two types can stand for each other: those of one type, and numbers.
+fn alike(left: KqlType, right: KqlType) -> bool {
+    left == right || left.is_numeric() && right.is_numeric()
 }
 
 fn iff(mut args: Vec<Typed>) -> Result<Typed, String> {
@@ -55,7 +53,6 @@ fn case(mut args: Vec<Typed>) -> Result<Typed, String> {
     while let (Some(condition), Some(value)) = (args.next(), args.next()) {
         let condition = match condition.kind {
             KqlType::Bool => condition,
-            KqlType::Int | KqlType::Long | KqlType::Dynamic => cast(condition, KqlType::Bool),
             kind => return Err(format!("a condition is needed, not a {kind}")),
         };
         branches.push((condition, value));
@@ -63,8 +60,26 @@ fn case(mut args: Vec<Typed>) -> Result<Typed, String> {
     choose(branches, otherwise)
 }
 
+/// Values that have to be of one type, or all numbers.
+fn unify_alike(args: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
+    let first = args.first().map(|value| value.kind);
+    let different = args.iter().find(|value| first.is_some_and(|first| !alike(first, value.kind)));
+    if let (Some(first), Some(different)) = (first, different) {
+        return Err(format!("a {first} and a {} cannot stand for each other; convert them", different.kind));
+    }
+    unify(args)
+}
+
+/// Values of which one is the greatest.
+fn ranked(args: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
+    match unify_alike(args)? {
+        (_, kind @ (KqlType::Dynamic | KqlType::Guid)) => Err(format!("a {kind} has no order")),
+        ranked => Ok(ranked),
+    }
+}
+
 fn first_present(args: Vec<Typed>) -> Result<Typed, String> {
-    let (values, kind) = unify(args)?;
+    let (values, kind) = unify_alike(args)?;
     let exprs: Vec<Expr> = if kind == KqlType::String {
         // An empty string counts as absent.
         let absent = |value: Typed| {
@@ -171,8 +186,8 @@ pub(super) fn functions() -> Vec<Function> {
             "The least of the values.",
             ("min_of(3, 1, 2)", "1"),
             |args| {
-                let (values, kind) = unify(args)?;
-                Ok(Kernel::call("min_of", values, kind, |row| best_of(row, Ordering::Less)))
+                let (args, kind) = ranked(args)?;
+                Ok(Kernel::call("min_of", args, kind, |row| best_of(row, Ordering::Less)))
             },
         ),
         build(
@@ -181,8 +196,8 @@ pub(super) fn functions() -> Vec<Function> {
             "The greatest of the values.",
             ("max_of(3, 1, 2)", "3"),
             |args| {
-                let (values, kind) = unify(args)?;
-                Ok(Kernel::call("max_of", values, kind, |row| best_of(row, Ordering::Greater)))
+                let (args, kind) = ranked(args)?;
+                Ok(Kernel::call("max_of", args, kind, |row| best_of(row, Ordering::Greater)))
             },
         ),
     ]

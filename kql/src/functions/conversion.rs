@@ -75,14 +75,14 @@ pub(super) fn functions() -> Vec<Function> {
         .also(&["totime"]),
         build(
             "toguid",
-            "(value: any) -> guid",
+            "(value: json) -> guid",
             "The value as a guid, or null.",
             ("toguid('{0f8fad5b-d9cb-469f-a165-70867728950e}')", "0f8fad5b-d9cb-469f-a165-70867728950e"),
             |args| to(args, KqlType::Guid),
         ),
         eval(
             "parse_json",
-            "(text: any) -> dynamic",
+            "(text: json) -> dynamic",
             "The JSON in a string as a dynamic; a text that is no JSON is a dynamic string.",
             ("parse_json('{\"a\": [1, 2]}').a[1]", "2"),
             |row| match (row.get(0), row.kind(0)) {

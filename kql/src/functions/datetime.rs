@@ -2,7 +2,8 @@
 
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, Timelike};
 
-use super::{Function, Row, eval};
+use super::{Function, Kernel, Row, Typed, build, eval};
+use crate::binder::{cast, common};
 use crate::time::{
     self, TICKS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_MICROSECOND, TICKS_PER_MILLISECOND, TICKS_PER_MINUTE,
     TICKS_PER_SECOND, datetime_from_ticks, ticks_from_naive, valid_datetime,
@@ -275,6 +276,22 @@ fn from_unix(row: &Row<'_>, per_unit: f64) -> Option<i64> {
 }
 
 /// The greatest multiple of a size that is not above a value, counted from a fixed point.
+/// A value and the size of its bins, brought to one type of numbers; times are measured by timespans.
+fn measured(mut args: Vec<Typed>) -> Result<(Vec<Typed>, KqlType), String> {
+    let [value, size, ..] = args.as_slice() else { return Err("a value and a size are needed".to_owned()) };
+    let (value, size) = (value.kind, size.kind);
+    if matches!(value, KqlType::Datetime | KqlType::Timespan) && size == KqlType::Timespan {
+        return Ok((args, value));
+    }
+    let kind = match common(value, size) {
+        Some(KqlType::Int) => KqlType::Long,
+        Some(kind) if kind.is_numeric() => kind,
+        _ => return Err(format!("a {value} cannot be measured by a {size}")),
+    };
+    args = args.into_iter().map(|arg| cast(arg, kind)).collect();
+    Ok((args, kind))
+}
+
 fn bin(value: &Value<'_>, size: &Value<'_>, from: &Value<'_>) -> Value<'static> {
     match (value, size, from) {
         (Value::Real(_), _, _)
@@ -309,20 +326,26 @@ fn zone_shift(row: &Row<'_>, to_utc: bool) -> Option<i64> {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval(
+        build(
             "bin",
-            "(value: number, size: any) -> any",
+            "(value: measure, size: measure) -> any",
             "The value rounded down to a multiple of the size.",
             ("bin(17, 5)", "15"),
-            |row| bin(&row.get(0), &row.get(1), &Value::Null),
+            |args| {
+                let (args, kind) = measured(args)?;
+                Ok(Kernel::call("bin", args, kind, |row| bin(&row.get(0), &row.get(1), &Value::Null)))
+            },
         )
         .also(&["floor"]),
-        eval(
+        build(
             "bin_at",
-            "(value: number, size: any, fixed: number) -> any",
+            "(value: measure, size: measure, fixed: measure) -> any",
             "The value rounded down, so that the fixed point is a border.",
             ("bin_at(6.5, 2.5, 7)", "4.5"),
-            |row| bin(&row.get(0), &row.get(1), &row.get(2)),
+            |args| {
+                let (args, kind) = measured(args)?;
+                Ok(Kernel::call("bin_at", args, kind, |row| bin(&row.get(0), &row.get(1), &row.get(2))))
+            },
         ),
         eval(
             "datetime_add",

@@ -1,7 +1,8 @@
 //! Mathematics.
 
 use super::convert::truncate;
-use super::{Function, Row, eval};
+use super::{Function, Kernel, Row, build, eval};
+use crate::binder::cast;
 use crate::types::KqlType;
 use crate::value::Value;
 
@@ -134,19 +135,17 @@ fn format_bytes(row: &Row<'_>) -> Value<'static> {
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        eval(
-            "abs",
-            "(value: number) -> any",
-            "The value without its sign.",
-            ("abs(-3)", "3"),
-            |row| match row.get(0) {
-                Value::Int(value) => Value::Long(i64::from(value).abs()),
+        build("abs", "(value: measure) -> any", "The value without its sign.", ("abs(-3)", "3"), |args| {
+            let Some(value) = args.into_iter().next() else { return Err("a value is missing".to_owned()) };
+            let value = if value.kind == KqlType::Int { cast(value, KqlType::Long) } else { value };
+            let kind = value.kind;
+            Ok(Kernel::call("abs", vec![value], kind, |row| match row.get(0) {
                 Value::Long(value) => value.checked_abs().into(),
                 Value::Real(value) => Value::Real(value.abs()),
                 Value::Decimal(value) => value.checked_abs().map_or(Value::Null, Value::Decimal),
                 _ => Value::Null,
-            },
-        ),
+            }))
+        }),
         eval("sign", "(value: number) -> real", "-1, 0 or 1.", ("sign(-3)", "-1"), |row| match row.real(0) {
             None => Value::Null,
             Some(value) => Value::Real(if value == 0.0 { 0.0 } else { value.signum() }),
@@ -174,7 +173,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "around",
-            "(value: number, center: number, distance: number) -> bool",
+            "(value: measure, center: measure, distance: measure) -> bool",
             "Whether the value is no further from the center than the distance.",
             ("around(datetime(2026-01-01 01:29), datetime(2026-01-01 01:30), 1m)", "true"),
             around,

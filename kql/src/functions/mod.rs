@@ -112,8 +112,14 @@ pub(crate) enum ParamKind {
     Of(KqlType),
     /// Any type, as it comes.
     Any,
-    /// A number, a timespan or a datetime, as it comes.
+    /// A number, as it comes.
     Number,
+    /// A number, a timespan or a datetime, as it comes.
+    Measure,
+    /// Any type, as its text.
+    Text,
+    /// A string or a dynamic, as it comes.
+    Json,
 }
 
 /// A function's parameters and result, read from the text that the documentation shows.
@@ -148,6 +154,9 @@ impl Signature {
             let kind = match kind.trim() {
                 "any" => ParamKind::Any,
                 "number" => ParamKind::Number,
+                "measure" => ParamKind::Measure,
+                "text" => ParamKind::Text,
+                "json" => ParamKind::Json,
                 kind => KqlType::from_name(kind).map_or(ParamKind::Any, ParamKind::Of),
             };
             signature.params.push((name.trim().to_owned(), kind));

@@ -239,7 +239,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "regex_quote",
-            "(text: string) -> string",
+            "(text: text) -> string",
             "The text with all that means something in a pattern escaped.",
             ("regex_quote('a.b')", "a\\.b"),
             |row| {

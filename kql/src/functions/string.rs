@@ -279,7 +279,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "strcat_delim",
-            "(delimiter: string, value: any, ...) -> string",
+            "(delimiter: text, value: any, ...) -> string",
             "The values as one string, with a delimiter between them.",
             ("strcat_delim('-', 1, 2)", "1-2"),
             |row| join_texts(row, 1, row.text(0)),
@@ -307,7 +307,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "strrep",
-            "(value: any, times: long, [delimiter: string]) -> string",
+            "(value: any, times: long, [delimiter: text]) -> string",
             "The value so many times.",
             ("strrep('ab', 3, '-')", "ab-ab-ab"),
             |row| {
@@ -318,21 +318,21 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "substring",
-            "(text: string, start: long, [length: long]) -> string",
+            "(text: text, start: long, [length: long]) -> string",
             "The part of a string from a character on.",
             ("substring('provost', 3, 2)", "vo"),
             substring,
         ),
         eval(
             "tolower",
-            "(text: string) -> string",
+            "(text: text) -> string",
             "The text in lower case.",
             ("tolower('AbC')", "abc"),
             |row| Value::from(row.text(0).to_lowercase()),
         ),
         eval(
             "toupper",
-            "(text: string) -> string",
+            "(text: text) -> string",
             "The text in upper case.",
             ("toupper('AbC')", "ABC"),
             |row| Value::from(row.text(0).to_uppercase()),
@@ -409,14 +409,14 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "isascii",
-            "(text: string) -> bool",
+            "(text: text) -> bool",
             "Whether all characters are ASCII.",
             ("isascii('abc')", "true"),
             |row| row.text(0).is_ascii().into(),
         ),
         eval(
             "isutf8",
-            "(text: string) -> bool",
+            "(text: text) -> bool",
             "Whether the text is UTF-8, which every text here is.",
             ("isutf8('abc')", "true"),
             |_| Value::Bool(true),
@@ -431,7 +431,7 @@ pub(super) fn functions() -> Vec<Function> {
         .also(&["unicode_codepoints_to_string"]),
         eval(
             "to_utf8",
-            "(text: string) -> dynamic",
+            "(text: text) -> dynamic",
             "The code points of the characters.",
             ("to_utf8('KQL')", "[75,81,76]"),
             |row| Value::json(&row.text(0).chars().map(|c| Json::from(u32::from(c))).collect()),
@@ -460,7 +460,7 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "parse_command_line",
-            "(text: string, kind: string) -> dynamic",
+            "(text: text, kind: string) -> dynamic",
             "The arguments of a command line, by the rules of Windows.",
             ("parse_command_line('run \"a b\" c', 'windows')", "[\"run\",\"a b\",\"c\"]"),
             |row| {

@@ -1,7 +1,7 @@
 //! Scalar expressions, and pipes as expressions.
 
 use super::{Parsed, Parser};
-use crate::ast::{Argument, BinaryOp, Expr, ExprKind, InOp, Literal, Name, Named, SortKey, TextOp, UnaryOp};
+use crate::ast::{Argument, BinaryOp, Expr, ExprKind, InOp, Literal, Named, SortKey, TextOp, UnaryOp};
 use crate::lexer::TokenKind;
 
 impl Parser<'_> {
@@ -224,8 +224,9 @@ impl Parser<'_> {
             TokenKind::Punct("+") => UnaryOp::Plus,
             _ => return self.postfix(),
         };
+        // One sign: `- -1` is not KQL.
         let start = self.advance().span;
-        let operand = self.nested(Self::unary)?;
+        let operand = self.postfix()?;
         Ok(Expr { span: self.since(start), kind: ExprKind::Unary(op, Box::new(operand)) })
     }
 
@@ -253,7 +254,11 @@ impl Parser<'_> {
                     let args = self.arguments()?;
                     let call = Expr { span: self.since(name.span), kind: ExprKind::Call(name.clone(), args) };
                     // `database("x").f(y)`: where a function is found is no matter on one lake.
-                    expr = if is_cluster_path(&expr) { call } else { method(expr, call, name) };
+                    if !is_cluster_path(&expr) {
+                        let message = format!("`{}()` cannot follow a `.`", name.text);
+                        return Err(self.literal_fault(name.span, &message));
+                    }
+                    expr = call;
                 } else {
                     expr = Expr { span: self.since(start), kind: ExprKind::Member(Box::new(expr), name) };
                 }
@@ -404,7 +409,7 @@ impl Parser<'_> {
     /// `name = value`, `(a, b) = value` or a value.
     pub(super) fn named(&mut self) -> Parsed<Named> {
         if self.name_and_equals() {
-            let name = self.name("a name")?;
+            let name = self.new_name("a name")?;
             self.advance();
             return Ok(Named { names: vec![name], value: self.expression()? });
         }
@@ -412,7 +417,7 @@ impl Parser<'_> {
             self.advance();
             let mut names = Vec::new();
             while !self.take(")") {
-                names.push(self.name("a name")?);
+                names.push(self.new_name("a name")?);
                 if !self.is(")") {
                     self.expect(",")?;
                 }
@@ -455,7 +460,7 @@ impl Parser<'_> {
         Ok(keys)
     }
 
-    fn sort_key(&mut self) -> Parsed<SortKey> {
+    pub(super) fn sort_key(&mut self) -> Parsed<SortKey> {
         let value = self.named()?.value;
         let ascending = if self.take_word("asc") {
             Some(true)
@@ -490,10 +495,4 @@ fn balance(mut operands: Vec<Expr>, op: BinaryOp) -> Expr {
 
 fn is_cluster_path(expr: &Expr) -> bool {
     matches!(&expr.kind, ExprKind::Call(name, _) if matches!(name.text.as_str(), "database" | "cluster" | "workspace" | "app"))
-}
-
-/// `pattern(x).path(y)` and the like: kept as a path so that the binder can name what it does not know.
-fn method(base: Expr, call: Expr, name: Name) -> Expr {
-    let span = base.span.to(call.span);
-    Expr { kind: ExprKind::Member(Box::new(base), name), span }
 }

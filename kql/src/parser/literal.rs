@@ -13,7 +13,7 @@ impl Parser<'_> {
     /// Whether a literal such as `datetime(…)` begins here.
     pub(super) fn typed_literal_ahead(&self) -> Option<KqlType> {
         let kind = KqlType::from_name(self.word()?)?;
-        self.is_ahead(1, "(").then_some(kind)
+        (kind != KqlType::String && self.is_ahead(1, "(")).then_some(kind)
     }
 
     pub(super) fn typed_literal(&mut self, kind: KqlType) -> Parsed<Expr> {
@@ -79,38 +79,38 @@ impl Parser<'_> {
         if self.take("[") {
             let mut items = Vec::new();
             while !self.take("]") {
-                items.push(self.nested(Self::json)?);
-                if !self.is("]") {
+                if !items.is_empty() {
                     self.expect(",")?;
                 }
+                items.push(self.nested(Self::json)?);
             }
             return Ok(Value::Array(items));
         }
         if self.take("{") {
             let mut bag = serde_json::Map::new();
             while !self.take("}") {
-                let key = match &self.token().kind {
-                    TokenKind::String(_) => self.json_string()?,
-                    TokenKind::Name(name) => {
-                        let name = name.clone();
-                        self.advance();
-                        name
-                    }
-                    _ => return Err(self.unexpected("a key")),
-                };
-                self.expect(":")?;
-                bag.insert(key, self.nested(Self::json)?);
-                if !self.is("}") {
+                if !bag.is_empty() {
                     self.expect(",")?;
                 }
+                let TokenKind::String(_) = &self.token().kind else {
+                    return Err(self.unexpected("a key in quotes"));
+                };
+                let key = self.json_string()?;
+                self.expect(":")?;
+                bag.insert(key, self.nested(Self::json)?);
             }
             return Ok(Value::Object(bag));
         }
         if matches!(self.token().kind, TokenKind::String(_) | TokenKind::Invalid(_)) {
-            return Ok(Value::String(self.json_string()?));
+            let text = self.json_string()?;
+            return Ok(Value::String(self.joined_strings(text)));
         }
         if let Some(kind) = self.typed_literal_ahead() {
             let start = self.span();
+            if matches!(kind, KqlType::Int | KqlType::Decimal) {
+                let message = format!("a dynamic literal cannot hold a literal of type {kind}");
+                return Err(self.literal_fault(start, &message));
+            }
             let expr = self.typed_literal(kind)?;
             return match expr.kind {
                 ExprKind::Literal(literal) => Ok(literal_json(&literal)),
@@ -213,7 +213,7 @@ impl Parser<'_> {
 
 /// What the text in `kind(text)` means.
 fn literal_of(kind: KqlType, text: &str) -> Option<Literal> {
-    let null = text.eq_ignore_ascii_case("null");
+    let null = text.is_empty() || text.eq_ignore_ascii_case("null");
     Some(match kind {
         _ if null => match kind {
             KqlType::Bool => Literal::Bool(None),

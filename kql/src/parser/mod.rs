@@ -24,6 +24,48 @@ pub const MAX_DEPTH: usize = 96;
 /// Faults reported before the parser gives up.
 const MAX_FAULTS: usize = 20;
 
+/// Words that are not names unless in brackets and quotes.
+const RESERVED: &[&str] = &[
+    "and",
+    "asc",
+    "between",
+    "boolean",
+    "date",
+    "datetime",
+    "decimal",
+    "desc",
+    "double",
+    "dynamic",
+    "endswith",
+    "false",
+    "first",
+    "flags",
+    "float",
+    "hasprefix",
+    "int",
+    "int32",
+    "int64",
+    "isfuzzy",
+    "kind",
+    "last",
+    "like",
+    "long",
+    "nooptimization",
+    "notcontains",
+    "notlike",
+    "or",
+    "project",
+    "real",
+    "startswith",
+    "string",
+    "time",
+    "timespan",
+    "true",
+    "uint32",
+    "union",
+    "uniqueid",
+];
+
 /// Reads a query.
 pub fn parse(query: &str) -> Result<Query, Diagnostics> {
     if query.len() > MAX_QUERY_BYTES {
@@ -214,9 +256,6 @@ impl Parser<'_> {
     fn query(&mut self) -> Query {
         let mut statements = Vec::new();
         while self.token().kind != TokenKind::End && self.faults.len() < MAX_FAULTS {
-            if self.take(";") {
-                continue;
-            }
             match self.statement() {
                 Ok(statement) => statements.push(statement),
                 Err(Fault) => self.recover(),
@@ -231,6 +270,7 @@ impl Parser<'_> {
                     self.advance();
                 }
             }
+            self.take(";");
         }
         if statements.is_empty() && self.faults.is_empty() {
             self.fault(Diagnostic::new(Span::default(), "the query is empty"));
@@ -419,6 +459,18 @@ impl Parser<'_> {
         Err(self.unexpected(what))
     }
 
+    /// The name of something that the query makes: not a keyword, unless in brackets and quotes.
+    fn new_name(&mut self, what: &str) -> Parsed<Name> {
+        if let Some(word) = self.word()
+            && RESERVED.binary_search(&word).is_ok()
+        {
+            let message = format!("`{word}` is a keyword; as a name it is written ['{word}']");
+            let fault = Diagnostic::new(self.span(), message);
+            return Err(self.fault(fault));
+        }
+        self.name(what)
+    }
+
     /// Whether a name and `=` stand here: then a value is being named.
     fn name_and_equals(&self) -> bool {
         match self.token().kind {
@@ -447,7 +499,7 @@ impl Parser<'_> {
     fn columns_until(&mut self, close: &'static str) -> Parsed<Vec<(Name, KqlType)>> {
         let mut columns = Vec::new();
         while !self.take(close) {
-            let name = self.name("a column's name")?;
+            let name = self.new_name("a column's name")?;
             self.expect(":")?;
             columns.push((name, self.type_name()?));
             if !self.is(close) {

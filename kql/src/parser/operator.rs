@@ -7,6 +7,7 @@ use crate::ast::{
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::lexer::TokenKind;
+use crate::types::KqlType;
 
 /// The names of the operators.
 pub const OPERATORS: &[&str] = &[
@@ -59,11 +60,18 @@ pub const OPERATORS: &[&str] = &[
     "where",
 ];
 
+/// The levels of nesting that an operator counts for, beside its own.
+const OPERATOR_DEPTH: usize = 2;
+
 impl Parser<'_> {
     pub(super) fn operator(&mut self) -> Parsed<Operator> {
         let start = self.span();
         let name = self.operator_name()?;
-        let kind = self.nested(|parser| parser.operator_kind(&name, start))?;
+        // An operator takes more of the stack than an expression does.
+        self.depth += OPERATOR_DEPTH;
+        let kind = self.nested(|parser| parser.operator_kind(&name, start));
+        self.depth -= OPERATOR_DEPTH;
+        let kind = kind?;
         Ok(Operator { kind, span: self.since(start) })
     }
 
@@ -107,7 +115,7 @@ impl Parser<'_> {
                 OperatorKind::Distinct(self.named_list()?)
             }
             "count" => {
-                let name = if self.take_word("as") { Some(self.name("a name")?) } else { None };
+                let name = if self.take_word("as") { Some(self.new_name("a name")?) } else { None };
                 OperatorKind::Count(name)
             }
             "take" | "limit" => OperatorKind::Take(self.expression()?),
@@ -115,7 +123,7 @@ impl Parser<'_> {
                 let count = self.expression()?;
                 self.settings(&[])?;
                 self.expect_word("by")?;
-                OperatorKind::Top { count, by: self.sort_keys()? }
+                OperatorKind::Top { count, by: vec![self.sort_key()?] }
             }
             "top-hitters" => {
                 let count = self.expression()?;
@@ -193,6 +201,9 @@ impl Parser<'_> {
             }
             "datatable" => self.datatable()?,
             "externaldata" | "external_data" => self.external_data()?,
+            "reduce" | "graph" | "make" | "assert" => {
+                return Err(self.literal_fault(start, &format!("the operator `{name}` is not supported")));
+            }
             _ => {
                 let fault = Diagnostic::new(start, format!("there is no operator `{name}`"))
                     .did_you_mean(name, OPERATORS.iter().copied());
@@ -291,8 +302,8 @@ impl Parser<'_> {
     fn join(&mut self) -> Parsed<(Vec<Setting>, Expr, Vec<Expr>)> {
         let settings = self.settings(&["kind"])?;
         let right = self.postfix()?;
-        let on = if self.take_word("on") { self.expressions()? } else { Vec::new() };
-        Ok((settings, right, on))
+        self.expect_word("on")?;
+        Ok((settings, right, self.expressions()?))
     }
 
     fn union(&mut self) -> Parsed<OperatorKind> {
@@ -355,14 +366,32 @@ impl Parser<'_> {
         while !self.at_pipe_end() {
             let span = self.span();
             if self.take("*") {
-                pattern.push(ParsePart::Star(span));
+                match pattern.last() {
+                    Some(ParsePart::Star(_)) => {
+                        return Err(self.literal_fault(span, "a text has to follow `*`"));
+                    }
+                    Some(ParsePart::Column(_, None | Some(KqlType::String))) => {
+                        return Err(self.literal_fault(span, "where a string ends before `*` is not known"));
+                    }
+                    _ => pattern.push(ParsePart::Star(span)),
+                }
             } else if let TokenKind::String(text) = &self.token().kind {
                 let text = text.clone();
                 self.advance();
                 pattern.push(ParsePart::Text(text, span));
             } else {
-                let name = self.name("a text, a column or `*`")?;
+                let name = self.new_name("a text, a column or `*`")?;
                 let kind = if self.take(":") { Some(self.type_name()?) } else { None };
+                let mut before = pattern.iter();
+                if before.any(|part| matches!(part, ParsePart::Column(other, _) if other.text == name.text)) {
+                    let message = format!("there are two columns `{}` here", name.text);
+                    return Err(self.literal_fault(name.span, &message));
+                }
+                if let Some(ParsePart::Star(_) | ParsePart::Column(_, None | Some(KqlType::String))) =
+                    pattern.last()
+                {
+                    return Err(self.literal_fault(name.span, "a text has to stand before this column"));
+                }
                 pattern.push(ParsePart::Column(name, kind));
             }
             // Some queries separate the parts by commas.

@@ -1,6 +1,6 @@
 //! Pipes, and what may begin one.
 
-use super::{Fault, Parsed, Parser};
+use super::{Fault, MAX_FAULTS, Parsed, Parser};
 use crate::ast::{Expr, ExprKind, Operator, OperatorKind};
 use crate::lexer::TokenKind;
 
@@ -24,7 +24,8 @@ impl Parser<'_> {
 
     fn operators_after_pipe(&mut self) -> Vec<Operator> {
         let mut operators = Vec::new();
-        while self.take("|") {
+        // Past the faults that are reported nothing is worth reading.
+        while self.faults.len() < MAX_FAULTS && self.take("|") {
             let start = self.span();
             match self.operator() {
                 Ok(operator) => {
