@@ -78,7 +78,7 @@ fn list(app: &App, files: &[RuleFile]) -> anyhow::Result<Outcome> {
 
 async fn check(app: &App, pipeline: &Pipeline, files: &[RuleFile]) -> anyhow::Result<Outcome> {
     let checks = detect::check(pipeline.engine(), pipeline.catalog(), files, app.now()).await;
-    let mut sheet = Sheet::new(["File", "Id", "Status", "Reason", "Warnings"]);
+    let mut sheet = Sheet::new(["file", "id", "status", "reason", "warnings"]);
     for check in &checks {
         sheet.row([
             json!(check.file),
