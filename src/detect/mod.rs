@@ -6,6 +6,7 @@
 //! fact, one finding, the same on every run.
 
 mod check;
+mod custom_detection;
 mod entities;
 mod evaluate;
 mod finding;

@@ -8,8 +8,8 @@ use super::rule::{
     TriggerOperator, scalar,
 };
 use super::sample::RuleTest;
-use super::span;
 use super::yaml::{Fields, Node, Problem, Problems, Yaml, count, flag, real, text, texts};
+use super::{custom_detection, span};
 
 /// A rule file that could be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,9 +35,10 @@ const CARRIED: [&str; 10] = [
 ];
 
 impl Rule {
-    /// Reads a rule file: an analytics rule or a hunting query of the public format.
+    /// Reads a rule file: an analytics rule or a hunting query of the public format, or a custom detection.
     pub fn parse(file: &str) -> Result<ParsedRule, Vec<Problem>> {
         let document = Node::read(file).map_err(|problem| vec![problem])?;
+        let document = custom_detection::as_analytics_rule(&document).unwrap_or(document);
         let mut problems = Vec::new();
         let rule = Fields::of(&document, "", &mut problems).and_then(|fields| rule(fields, &mut problems));
         match rule {
