@@ -6,7 +6,6 @@ mod conditional;
 mod conversion;
 pub(crate) mod convert;
 mod datetime;
-mod decompose;
 mod dynamic;
 mod encoding;
 mod expand;
@@ -231,7 +230,7 @@ const SUBJECTS: &[Subject] = &[
     ("Arrays and sets", arrays::functions),
     ("IP addresses", ip::functions),
     ("Series", series::functions),
-    ("Seasons and anomalies", decompose::functions),
+    ("Seasons and anomalies", series::seasons),
     ("Encoding", encoding::functions),
     ("Compression and Punycode", compress::functions),
     ("Hashing", hash::functions),
