@@ -284,6 +284,17 @@ impl<'a> Binder<'a> {
                 functions::random(of)
             }
             "new_guid" => functions::new_guid(),
+            "geo_info_from_ip_address" => {
+                let Some(database) = self.environment.geoip else {
+                    return fault(
+                        span,
+                        "geo_info_from_ip_address needs a GeoIP database: none is configured here",
+                    );
+                };
+                let [arg] = args else { return fault(span, "one address is needed") };
+                let address = self.scalar(&arg.value, context)?;
+                functions::geo_info(database, cast(address, KqlType::String))
+            }
             _ => return Ok(None),
         };
         Ok(Some(typed))

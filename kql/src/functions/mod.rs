@@ -9,6 +9,7 @@ mod datetime;
 mod dynamic;
 mod encoding;
 mod expand;
+mod geo;
 mod hash;
 mod ip;
 pub(crate) mod kernel;
@@ -27,6 +28,7 @@ use std::sync::LazyLock;
 use datafusion::logical_expr::Expr;
 
 pub(crate) use expand::{element_indexes, elements, row_id};
+pub(crate) use geo::{GeoIp, geo_info};
 pub(crate) use kernel::{Kernel, Row};
 pub(crate) use pairs::{PairFormat, key_values};
 pub(crate) use path::{dynamic_path, dynamic_text, step_value};
@@ -229,6 +231,7 @@ const SUBJECTS: &[Subject] = &[
     ("Dynamic values", dynamic::functions),
     ("Arrays and sets", arrays::functions),
     ("IP addresses", ip::functions),
+    ("Geography", geo::functions),
     ("Series", series::functions),
     ("Seasons and anomalies", series::seasons),
     ("Encoding", encoding::functions),
