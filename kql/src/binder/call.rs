@@ -229,13 +229,13 @@ impl<'a> Binder<'a> {
                     None => return fault(args[3].value.span, "a type is needed here, as `typeof(long)`"),
                 }
             }
-            "extractjson" | "extract_json" if args.len() == 3 => {
+            "extractjson" | "extract_json" | "percentile_tdigest" if args.len() == 3 => {
                 let to = type_argument(&args[2].value);
                 let mut bound = Vec::new();
                 for arg in &args[..2] {
                     bound.push((self.scalar(&arg.value, context)?, arg.value.span));
                 }
-                let Some(function) = functions::lookup("extractjson") else { return Ok(None) };
+                let Some(function) = functions::lookup(&name.text) else { return Ok(None) };
                 let text = apply(function, bound, span)?;
                 match to {
                     Some(to) => cast(text, to),

@@ -18,6 +18,7 @@ mod pairs;
 mod path;
 mod regex;
 mod series;
+mod sketch;
 mod special;
 mod string;
 pub(crate) mod text_match;
@@ -33,6 +34,7 @@ pub(crate) use kernel::{Kernel, Row};
 pub(crate) use pairs::{PairFormat, key_values};
 pub(crate) use path::{dynamic_path, dynamic_text, step_value};
 pub(crate) use regex::{PARSED, check_regex, regex_groups};
+pub(crate) use series::number as json_number;
 pub(crate) use special::{in_dynamic, new_guid, random, tuple_element};
 
 use crate::types::KqlType;
@@ -234,6 +236,7 @@ const SUBJECTS: &[Subject] = &[
     ("Geography", geo::functions),
     ("Series", series::functions),
     ("Seasons and anomalies", series::seasons),
+    ("Sketches", sketch::functions),
     ("Encoding", encoding::functions),
     ("Compression and Punycode", compress::functions),
     ("Hashing", hash::functions),

@@ -18,7 +18,7 @@ fn numbers(value: &Json) -> Option<Vec<Option<f64>>> {
 }
 
 /// A number, also one that JSON can only write as a word.
-fn number(value: &Json) -> Option<f64> {
+pub(crate) fn number(value: &Json) -> Option<f64> {
     match value {
         Json::String(text) => match text.as_str() {
             "NaN" => Some(f64::NAN),
