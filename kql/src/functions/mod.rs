@@ -390,6 +390,7 @@ pub(crate) fn tuple_of(name: &str) -> Option<&'static [(&'static str, KqlType)]>
             &[("baseline", Dynamic), ("seasonal", Dynamic), ("trend", Dynamic), ("residual", Dynamic)]
         }
         "series_decompose_anomalies" => &[("ad_flag", Dynamic), ("ad_score", Dynamic), ("baseline", Dynamic)],
+        "series_fft" | "series_ifft" => &[("real", Dynamic), ("imag", Dynamic)],
         "series_periods_detect" | "series_periods_validate" => &[("periods", Dynamic), ("scores", Dynamic)],
         _ => return None,
     })

@@ -4,6 +4,7 @@ mod arithmetic;
 mod decompose;
 mod fill;
 mod filter;
+mod fourier;
 mod lines;
 mod statistics;
 
@@ -40,8 +41,14 @@ fn filled(row: &Row<'_>, index: usize) -> Option<Vec<f64>> {
 }
 
 pub(super) fn functions() -> Vec<Function> {
-    let files =
-        [arithmetic::functions, fill::functions, statistics::functions, lines::functions, filter::functions];
+    let files = [
+        arithmetic::functions,
+        fill::functions,
+        statistics::functions,
+        lines::functions,
+        filter::functions,
+        fourier::functions,
+    ];
     files.into_iter().flat_map(|functions| functions()).collect()
 }
 
