@@ -73,7 +73,8 @@ impl Digest {
 
     /// The weight of the values up to this one, and that of all.
     pub(crate) fn rank(&self, value: f64) -> (f64, f64) {
-        let weight = |values: &[(f64, u64)]| values.iter().map(|(_, weight)| *weight as f64).sum();
+        // The sum of no reals at all would be -0.0.
+        let weight = |values: &[(f64, u64)]| values.iter().fold(0.0, |sum, (_, weight)| sum + *weight as f64);
         let below = self.values.partition_point(|(known, _)| *known <= value);
         (weight(&self.values[..below]), weight(&self.values))
     }

@@ -85,7 +85,8 @@ fn polygons(json: &Json) -> Option<Vec<(Ring, Vec<Ring>)>> {
 fn area(polygons: &[(Ring, Vec<Ring>)]) -> f64 {
     let of_one =
         |(shell, holes): &(Ring, Vec<Ring>)| shell.area - holes.iter().map(|hole| hole.area).sum::<f64>();
-    polygons.iter().map(of_one).sum::<f64>() * EARTH_RADIUS * EARTH_RADIUS
+    // The sum of no reals at all would be -0.0.
+    polygons.iter().map(of_one).fold(0.0, |sum, area| sum + area) * EARTH_RADIUS * EARTH_RADIUS
 }
 
 pub(super) fn functions() -> Vec<Function> {

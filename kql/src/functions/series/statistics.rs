@@ -65,8 +65,13 @@ fn stats_bag(row: &Row<'_>) -> Value<'static> {
     }
 }
 
+/// The sum of no reals at all would be -0.0 by the standard library.
+fn sum(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |sum, value| sum + value)
+}
+
 fn dot(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(left, right)| left * right).sum()
+    sum(left.iter().zip(right).map(|(left, right)| left * right))
 }
 
 fn two(row: &Row<'_>) -> Option<(Vec<f64>, Vec<f64>)> {
@@ -92,7 +97,7 @@ pub(super) fn functions() -> Vec<Function> {
             "(series: dynamic) -> real",
             "The sum.",
             ("series_sum(dynamic([1, 2]))", "3"),
-            |row| numbers(&row.json(0)).map(|values| values.into_iter().flatten().sum::<f64>()).into(),
+            |row| numbers(&row.json(0)).map(|values| sum(values.into_iter().flatten())).into(),
         ),
         eval(
             "series_product",
