@@ -78,11 +78,8 @@ pub fn cursor(text: &str) -> Cursor {
                     || (level.pipe.is_some() || level.query) && is(&TAKING_QUERIES, &level.head);
                 levels.push(Level::at(token.span.end, query));
             }
-            TokenKind::Punct(")" | "]" | "}") => {
-                if levels.len() > 1 {
-                    levels.pop();
-                }
-            }
+            // The outermost level stays.
+            TokenKind::Punct(")" | "]" | "}") => levels.truncate(levels.len().max(2) - 1),
             TokenKind::Punct("|") => (level.pipe, level.head) = (Some(token.span.start), None),
             TokenKind::Punct(";") => {
                 *level = Level::at(token.span.end, true);

@@ -27,6 +27,7 @@ use crate::catalog::Catalog;
 use crate::diagnostics::Diagnostics;
 use crate::error::QueryError;
 use crate::format::json_value;
+use crate::functions::GeoIp;
 use crate::lexer::{TokenKind, tokenize};
 use crate::memo::Memo;
 use crate::types::{Column, KqlType, Scalar};
@@ -40,6 +41,8 @@ pub struct EngineOptions {
     pub spill_dir: Option<PathBuf>,
     /// Parts worked on at once; as many as there are processors otherwise.
     pub target_partitions: Option<usize>,
+    /// The MaxMind database of cities that `geo_info_from_ip_address()` looks into.
+    pub geoip_database: Option<PathBuf>,
 }
 
 /// What a query is given beside its text.
@@ -89,6 +92,7 @@ pub struct RenderHint {
 pub struct Engine {
     /// What every query's session begins as.
     state: Arc<SessionState>,
+    geoip: Option<Arc<GeoIp>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -120,7 +124,8 @@ impl Engine {
             .with_default_features()
             .with_optimizer_rules(optimizer_rules())
             .build();
-        Ok(Engine { state: Arc::new(state) })
+        let geoip = options.geoip_database.as_deref().map(GeoIp::open).transpose()?;
+        Ok(Engine { state: Arc::new(state), geoip: geoip.map(Arc::new) })
     }
 
     fn session(&self, options: &QueryOptions) -> SessionContext {
@@ -170,7 +175,7 @@ impl Engine {
         }
         // Binding knows nothing of waiting: what it lacks it asks for, and begins anew when it is there.
         for _ in 0..MAX_QUESTIONS {
-            let environment = Environment { options, answers: &answers };
+            let environment = Environment { options, answers: &answers, geoip: self.geoip.as_ref() };
             match binder::bind(&parsed, &environment) {
                 Ok(bound) => return Ok((session, bound)),
                 Err(Stop::Fault(fault)) => {

@@ -1,5 +1,6 @@
 //! Why a query gave no answer.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
@@ -23,6 +24,14 @@ pub enum QueryError {
         table: String,
         /// Why.
         cause: CatalogError,
+    },
+    /// The engine's GeoIP database cannot be used.
+    #[error("cannot read the GeoIP database {}: {cause}", path.display())]
+    GeoIp {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
     },
     /// The time limit of the query passed.
     #[error("the query took longer than its limit of {0:?}")]

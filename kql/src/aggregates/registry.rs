@@ -7,9 +7,11 @@ use datafusion::functions_aggregate::expr_fn as standard;
 use datafusion::logical_expr::{Expr, ExprFunctionExt};
 
 use super::collect::{AnyOf, Bag, List, Set};
+use super::digest::Digest;
 use super::distinct::Distinct;
 use super::grouped;
 use super::shape::{Bits, Covariance, Schema};
+use super::sketch::{Hll, Merged};
 use super::statistics::{MeanTicks, Percentile, Percentiles, Spread};
 use crate::functions::{Signature, Typed};
 use crate::types::KqlType;
@@ -183,6 +185,11 @@ fn distinct<const EXACT: bool>(name: &'static str, mut args: Arguments) -> Resul
     Ok(Aggregated { expr, kind: KqlType::Long, empty: Some(Value::Long(0)) })
 }
 
+fn hll(mut args: Arguments) -> Result<Aggregated, String> {
+    let value = first(&mut args)?;
+    Ok(plain(grouped::call::<Hll>("hll", vec![value], KqlType::Dynamic, args.filter), KqlType::Dynamic))
+}
+
 fn any(mut args: Arguments) -> Result<Aggregated, String> {
     let value = first(&mut args)?;
     let kind = value.kind;
@@ -269,6 +276,54 @@ fn aggregates() -> Vec<Aggregate> {
             ("count_distinctif(x, x > 3)", "2"),
             Prefix("count_distinctif"),
             |args| distinct::<true>("count_distinct", args),
+        ),
+        aggregate(
+            "hll",
+            "(value: any, [accuracy: long]) -> dynamic",
+            "What `dcount` remembers of the values, to be kept, merged and counted later.",
+            ("dcount_hll(hll(x % 3))", "3"),
+            Prefix("hll"),
+            hll,
+        ),
+        aggregate(
+            "hll_if",
+            "(value: any, predicate: bool, [accuracy: long]) -> dynamic",
+            "`hll` of the rows that pass the predicate.",
+            ("dcount_hll(hll_if(x, x > 3))", "2"),
+            Prefix("hll_if"),
+            hll,
+        ),
+        aggregate(
+            "hll_merge",
+            "(hll: dynamic) -> dynamic",
+            "All that `hll` has given as one.",
+            ("h = hll(x) by x % 2 | summarize dcount_hll(hll_merge(h))", "5"),
+            Prefix("hll_merge"),
+            |args| shape::<Merged<Hll>>("hll_merge", args, KqlType::Dynamic),
+        ),
+        aggregate(
+            "tdigest",
+            "(value: number, [weight: long]) -> dynamic",
+            "The values for percentiles later: exactly up to 2,048 distinct ones, by a t-digest beyond.",
+            ("tdigest(x)", "[\"long\",[1.0,2.0,3.0,4.0,5.0],[1,1,1,1,1]]"),
+            Prefix("tdigest"),
+            |args| shape::<Digest>("tdigest", args, KqlType::Dynamic),
+        ),
+        aggregate(
+            "tdigest_merge",
+            "(digest: dynamic) -> dynamic",
+            "All that `tdigest` has given as one.",
+            ("t = tdigest(x) by x % 2 | summarize percentile_tdigest(tdigest_merge(t), 100)", "5"),
+            Prefix("merge_tdigests"),
+            |args| shape::<Merged<Digest>>("tdigest_merge", args, KqlType::Dynamic),
+        ),
+        aggregate(
+            "merge_tdigest",
+            "(digest: dynamic) -> dynamic",
+            "Another name of `tdigest_merge`.",
+            ("t = tdigest(x) by x % 2 | summarize rank_tdigest(merge_tdigest(t), 3)", "3"),
+            Prefix("merge_tdigests"),
+            |args| shape::<Merged<Digest>>("tdigest_merge", args, KqlType::Dynamic),
         ),
         aggregate("sum", "(value: any) -> any", "The sum.", ("sum(x)", "15"), Prefix("sum"), sum),
         aggregate(

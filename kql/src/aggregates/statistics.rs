@@ -193,8 +193,9 @@ impl State for Percentile {
 
 /// The value at the nearest rank of sorted values with weights.
 pub(crate) fn at_percent(sorted: &[(f64, u64)], percent: f64) -> Option<f64> {
-    let total: u64 = sorted.iter().map(|(_, weight)| weight).sum();
-    let rank = (percent.clamp(0.0, 100.0) / 100.0 * total as f64).ceil().max(1.0);
+    // As reals, for weights may be such that whole numbers would not hold their sum.
+    let total: f64 = sorted.iter().map(|(_, weight)| *weight as f64).sum();
+    let rank = (percent.clamp(0.0, 100.0) / 100.0 * total).ceil().max(1.0);
     let mut passed = 0.0;
     for (value, weight) in sorted {
         passed += *weight as f64;

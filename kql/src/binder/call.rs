@@ -230,13 +230,13 @@ impl<'a> Binder<'a> {
                     None => return fault(args[3].value.span, "a type is needed here, as `typeof(long)`"),
                 }
             }
-            "extractjson" | "extract_json" if args.len() == 3 => {
+            "extractjson" | "extract_json" | "percentile_tdigest" if args.len() == 3 => {
                 let to = type_argument(&args[2].value);
                 let mut bound = Vec::new();
                 for arg in &args[..2] {
                     bound.push((self.scalar(&arg.value, context)?, arg.value.span));
                 }
-                let Some(function) = functions::lookup("extractjson") else { return Ok(None) };
+                let Some(function) = functions::lookup(&name.text) else { return Ok(None) };
                 let text = apply(function, bound, span)?;
                 match to {
                     Some(to) => cast(text, to),
@@ -285,6 +285,17 @@ impl<'a> Binder<'a> {
                 functions::random(of)
             }
             "new_guid" => functions::new_guid(),
+            "geo_info_from_ip_address" => {
+                let Some(database) = self.environment.geoip else {
+                    return fault(
+                        span,
+                        "geo_info_from_ip_address needs a GeoIP database: none is configured here",
+                    );
+                };
+                let [arg] = args else { return fault(span, "one address is needed") };
+                let address = self.scalar(&arg.value, context)?;
+                functions::geo_info(database, cast(address, KqlType::String))
+            }
             _ => return Ok(None),
         };
         Ok(Some(typed))

@@ -17,6 +17,7 @@ mod window;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -32,7 +33,7 @@ use crate::ast::{
 use crate::catalog::Table;
 use crate::diagnostics::Diagnostic;
 use crate::engine::{QueryOptions, RenderHint};
-use crate::functions::Typed;
+use crate::functions::{GeoIp, Typed};
 use crate::memo::{Reads, reads};
 use crate::time;
 use crate::types::{Column, KqlType, Scalar};
@@ -96,6 +97,7 @@ impl Answers {
 pub(crate) struct Environment<'a> {
     pub(crate) options: &'a QueryOptions,
     pub(crate) answers: &'a Answers,
+    pub(crate) geoip: Option<&'a Arc<GeoIp>>,
 }
 
 /// What a name stands for.

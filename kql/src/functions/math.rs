@@ -21,66 +21,6 @@ fn shift(row: &Row<'_>, left: bool) -> Value<'static> {
     Value::Long(if left { value.wrapping_shl(by) } else { value.wrapping_shr(by) })
 }
 
-/// Lanczos' approximation of the logarithm of the gamma function.
-pub(crate) fn log_gamma(x: f64) -> f64 {
-    const COEFFICIENTS: [f64; 9] = [
-        0.999_999_999_999_809_9,
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    if x < 0.5 {
-        let pi = std::f64::consts::PI;
-        return (pi / (pi * x).sin().abs()).ln() - log_gamma(1.0 - x);
-    }
-    let x = x - 1.0;
-    let base = x + 7.5;
-    let sum = COEFFICIENTS
-        .iter()
-        .enumerate()
-        .skip(1)
-        .fold(COEFFICIENTS[0], |sum, (index, coefficient)| sum + coefficient / (x + index as f64));
-    0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * base.ln() - base + sum.ln()
-}
-
-/// The error function, by its series near zero and its continued fraction away from it.
-pub(crate) fn erf(x: f64) -> f64 {
-    if x.is_nan() {
-        return x;
-    }
-    if x.abs() < 3.0 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..200 {
-            term *= -x * x / f64::from(n);
-            let add = term / f64::from(2 * n + 1);
-            sum += add;
-            if add.abs() < 1e-17 * sum.abs() {
-                break;
-            }
-        }
-        return 2.0 / std::f64::consts::PI.sqrt() * sum;
-    }
-    let erfc = complement(x.abs());
-    if x > 0.0 { 1.0 - erfc } else { erfc - 1.0 }
-}
-
-fn complement(x: f64) -> f64 {
-    let mut fraction = 0.0;
-    for n in (1..=60).rev() {
-        fraction = f64::from(n) / 2.0 / (x + fraction);
-    }
-    (-x * x).exp() / std::f64::consts::PI.sqrt() / (x + fraction)
-}
-
-fn erfc(x: f64) -> f64 {
-    if x >= 3.0 { complement(x) } else { 1.0 - erf(x) }
-}
-
 fn around(row: &Row<'_>) -> Value<'static> {
     if let (Some(value), Some(center), Some(distance)) = (row.long(0), row.long(1), row.long(2)) {
         let (low, high) = (center.saturating_sub(distance), center.saturating_add(distance));
@@ -235,29 +175,29 @@ pub(super) fn functions() -> Vec<Function> {
             real(row, f64::to_radians)
         }),
         eval("pi", "() -> real", "π.", ("pi()", "3.141592653589793"), |_| Value::Real(std::f64::consts::PI)),
-        eval("gamma", "(value: real) -> real", "The gamma function.", ("round(gamma(5), 6)", "24"), |row| {
-            real(row, |value| log_gamma(value).exp())
+        eval("gamma", "(value: real) -> real", "The gamma function.", ("gamma(5)", "24"), |row| {
+            real(row, libm::tgamma)
         }),
         eval(
             "loggamma",
             "(value: real) -> real",
             "The logarithm of the gamma function.",
             ("round(loggamma(5), 3)", "3.178"),
-            |row| real(row, log_gamma),
+            |row| real(row, libm::lgamma),
         ),
         eval(
             "erf",
             "(value: real) -> real",
             "The error function.",
             ("round(erf(1), 6)", "0.842701"),
-            |row| real(row, erf),
+            |row| real(row, libm::erf),
         ),
         eval(
             "erfc",
             "(value: real) -> real",
             "One less the error function.",
             ("round(erfc(1), 6)", "0.157299"),
-            |row| real(row, erfc),
+            |row| real(row, libm::erfc),
         ),
         eval(
             "isnan",

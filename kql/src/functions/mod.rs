@@ -6,10 +6,10 @@ mod conditional;
 mod conversion;
 pub(crate) mod convert;
 mod datetime;
-mod decompose;
 mod dynamic;
 mod encoding;
 mod expand;
+mod geo;
 mod hash;
 mod ip;
 pub(crate) mod kernel;
@@ -18,6 +18,7 @@ mod pairs;
 mod path;
 mod regex;
 mod series;
+mod sketch;
 mod special;
 mod string;
 pub(crate) mod text_match;
@@ -28,10 +29,12 @@ use std::sync::LazyLock;
 use datafusion::logical_expr::Expr;
 
 pub(crate) use expand::{element_indexes, elements, row_id};
+pub(crate) use geo::{GeoIp, geo_info};
 pub(crate) use kernel::{Kernel, Row};
 pub(crate) use pairs::{PairFormat, key_values};
 pub(crate) use path::{dynamic_path, dynamic_text, step_value};
 pub(crate) use regex::{PARSED, check_regex, regex_groups};
+pub(crate) use series::number as json_number;
 pub(crate) use special::{in_dynamic, new_guid, random, tuple_element};
 
 use crate::types::KqlType;
@@ -239,8 +242,10 @@ const SUBJECTS: &[Subject] = &[
     ("Dynamic values", dynamic::functions),
     ("Arrays and sets", arrays::functions),
     ("IP addresses", ip::functions),
+    ("Geography", geo::functions),
     ("Series", series::functions),
-    ("Seasons and anomalies", decompose::functions),
+    ("Seasons and anomalies", series::seasons),
+    ("Sketches", sketch::functions),
     ("Encoding", encoding::functions),
     ("Compression and Punycode", compress::functions),
     ("Hashing", hash::functions),
@@ -394,6 +399,7 @@ pub(crate) fn tuple_of(name: &str) -> Option<&'static [(&'static str, KqlType)]>
             &[("baseline", Dynamic), ("seasonal", Dynamic), ("trend", Dynamic), ("residual", Dynamic)]
         }
         "series_decompose_anomalies" => &[("ad_flag", Dynamic), ("ad_score", Dynamic), ("baseline", Dynamic)],
+        "series_fft" | "series_ifft" => &[("real", Dynamic), ("imag", Dynamic)],
         "series_periods_detect" | "series_periods_validate" => &[("periods", Dynamic), ("scores", Dynamic)],
         _ => return None,
     })

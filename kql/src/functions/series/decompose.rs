@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::series::{filled, line, series};
-use super::{Function, Row, eval};
+use super::lines::line;
+use super::{Function, Row, eval, filled, series};
 use crate::value::{Value, real_json};
 
 /// A period counts as found from this correlation on.

@@ -1,0 +1,137 @@
+//! Lines through a series.
+
+use serde_json::Value as Json;
+
+use super::{Function, Row, eval, filled};
+use crate::value::{Value, real_json};
+
+/// A line through points one apart.
+pub(super) struct Line {
+    pub(super) slope: f64,
+    pub(super) interception: f64,
+    pub(super) variance: f64,
+    pub(super) residual_variance: f64,
+}
+
+impl Line {
+    pub(super) fn at(&self, index: usize) -> f64 {
+        self.interception + self.slope * index as f64
+    }
+
+    /// How much of the variance the line explains.
+    fn r_square(&self) -> f64 {
+        if self.variance == 0.0 { 0.0 } else { 1.0 - self.residual_variance / self.variance }
+    }
+}
+
+/// The line of least squares.
+pub(super) fn line(values: &[f64]) -> Line {
+    let count = values.len() as f64;
+    if values.is_empty() {
+        return Line { slope: 0.0, interception: 0.0, variance: 0.0, residual_variance: 0.0 };
+    }
+    let middle = (count - 1.0) / 2.0;
+    let mean = values.iter().sum::<f64>() / count;
+    let (mut across, mut along, mut squares) = (0.0, 0.0, 0.0);
+    for (index, value) in values.iter().enumerate() {
+        let x = index as f64 - middle;
+        across += x * (value - mean);
+        along += x * x;
+        squares += (value - mean) * (value - mean);
+    }
+    let slope = if along == 0.0 { 0.0 } else { across / along };
+    let interception = mean - slope * middle;
+    let rest: f64 = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| value - interception - slope * index as f64)
+        .map(|rest| rest * rest)
+        .sum();
+    Line { slope, interception, variance: squares / count, residual_variance: rest / count }
+}
+
+fn fit_line(row: &Row<'_>) -> Option<[Json; 6]> {
+    let values = filled(row, 0)?;
+    let line = line(&values);
+    Some([
+        real_json(line.r_square()),
+        real_json(line.slope),
+        real_json(line.variance),
+        real_json(line.residual_variance),
+        real_json(line.interception),
+        (0..values.len()).map(|index| real_json(line.at(index))).collect(),
+    ])
+}
+
+/// Two lines, split where they fit best together.
+fn fit_2lines(row: &Row<'_>) -> Option<Vec<Json>> {
+    let values = filled(row, 0)?;
+    let whole = line(&values);
+    let mut best: Option<(f64, usize)> = None;
+    for split in 1..values.len() {
+        let (left, right) = values.split_at(split);
+        let rest = line(left).residual_variance * left.len() as f64
+            + line(right).residual_variance * right.len() as f64;
+        if best.is_none_or(|(least, _)| rest < least) {
+            best = Some((rest, split));
+        }
+    }
+    let (rest, split) = best?;
+    let residual = rest / values.len() as f64;
+    let (left_values, right_values) = values.split_at(split);
+    let (left, right) = (line(left_values), line(right_values));
+    let fit = (0..left_values.len())
+        .map(|index| left.at(index))
+        .chain((0..right_values.len()).map(|index| right.at(index)));
+    let r_square = if whole.variance == 0.0 { 0.0 } else { 1.0 - residual / whole.variance };
+    Some(vec![
+        real_json(r_square),
+        split.into(),
+        real_json(whole.variance),
+        real_json(residual),
+        fit.map(real_json).collect(),
+        real_json(right.r_square()),
+        real_json(right.slope),
+        real_json(right.interception),
+        real_json(right.variance),
+        real_json(right.residual_variance),
+        real_json(left.r_square()),
+        real_json(left.slope),
+        real_json(left.interception),
+        real_json(left.variance),
+        real_json(left.residual_variance),
+    ])
+}
+
+pub(super) fn functions() -> Vec<Function> {
+    vec![
+        eval(
+            "series_fit_line",
+            "(series: dynamic) -> dynamic",
+            "The line of least squares: r², slope, variance, residual variance, interception and line, each a column.",
+            ("series_fit_line(dynamic([1, 2, 3]))[1]", "1.0"),
+            |row| fit_line(row).map_or(Value::Null, |parts| Value::json(&parts.into_iter().collect())),
+        ),
+        eval(
+            "series_fit_line_dynamic",
+            "(series: dynamic) -> dynamic",
+            "The line of least squares as a bag.",
+            ("series_fit_line_dynamic(dynamic([1, 2, 3])).slope", "1.0"),
+            |row| {
+                let names = ["rsquare", "slope", "variance", "rvariance", "interception", "line_fit"];
+                fit_line(row).map_or(Value::Null, |parts| {
+                    Value::json(&Json::Object(
+                        names.iter().map(|name| (*name).to_owned()).zip(parts).collect(),
+                    ))
+                })
+            },
+        ),
+        eval(
+            "series_fit_2lines",
+            "(series: dynamic) -> dynamic",
+            "The two lines that fit best, and where they part, each a column.",
+            ("series_fit_2lines(dynamic([1, 1, 1, 5, 5, 5]))[1]", "3"),
+            |row| fit_2lines(row).map_or(Value::Null, |parts| Value::json(&Json::Array(parts))),
+        ),
+    ]
+}
