@@ -51,7 +51,8 @@ fn normal(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (None, Some(real)) => format!("{real:.7e}"),
+            (None, Some(real)) if real.fract() != 0.0 => format!("{real:.7e}"),
+            (None, Some(whole)) => format!("{whole:.0}"),
             _ => number.to_string(),
         },
         other => other.to_string(),

@@ -1,7 +1,7 @@
 //! `provost query`
 
+use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -126,24 +126,27 @@ async fn save(output: Output, prepared: Prepared, path: &Path) -> anyhow::Result
         "svg" => None,
         other => bail!("--out {}: '{other}' is none of csv, json, parquet, svg", path.display()),
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unwritten = || format!("cannot write {}", path.display());
-    // As readable as any other file: what the user's mask allows.
-    let everyone = std::fs::Permissions::from_mode(0o666);
-    let file = tempfile::Builder::new().prefix(".provost-").permissions(everyone).tempfile_in(folder);
-    let mut file = file.with_context(unwritten)?;
-    match format {
-        Some(format) => write(format, prepared, file.as_file_mut()).await?,
-        None => {
-            let Some(hint) = prepared.render().cloned() else {
-                bail!("a picture is drawn of `render`: end the query in it, such as `| render timechart`");
-            };
-            let chart = Chart::of(&hint, &prepared.collect().await?).map_err(anyhow::Error::msg)?;
-            let Some(chart) = chart else { bail!("`render {}` draws no picture", hint.kind) };
-            file.write_all(chart.svg().map_err(anyhow::Error::msg)?.as_bytes()).with_context(unwritten)?;
-        }
+    let part = path.with_added_extension("part");
+    let file = File::create(&part).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Err(error) = write_to(format, prepared, file).await {
+        // What went wrong is the error to tell; half a file is only in the way.
+        let _ = std::fs::remove_file(&part);
+        return Err(error);
     }
-    file.persist(path).with_context(unwritten)?;
+    std::fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))?;
     output.note(format!("written to {}", path.display()));
     Ok(())
+}
+
+/// Writes rows in a format; without one, the chart of them.
+async fn write_to(format: Option<RowFormat>, prepared: Prepared, mut file: File) -> anyhow::Result<()> {
+    if let Some(format) = format {
+        return write(format, prepared, file).await;
+    }
+    let Some(hint) = prepared.render().cloned() else {
+        bail!("a picture is drawn of `render`: end the query in it, such as `| render timechart`");
+    };
+    let chart = Chart::of(&hint, &prepared.collect().await?).map_err(anyhow::Error::msg)?;
+    let Some(chart) = chart else { bail!("`render {}` draws no picture", hint.kind) };
+    Ok(file.write_all(chart.svg().map_err(anyhow::Error::msg)?.as_bytes())?)
 }

@@ -29,6 +29,8 @@ pub struct Config {
     pub memory_megabytes: usize,
     /// The longest that one query of a rule, bridge or playbook may run. Defaults to 300.
     pub query_timeout_seconds: u64,
+    /// A GeoIP database in MaxMind's format, for `geo_info_from_ip_address()`. Defaults to none.
+    pub geoip_database: Option<PathBuf>,
     /// A folder with `detections`, `bridges`, `playbooks` and `watchlists` of one's own. A file there takes the place
     /// of the built-in one of the same name.
     pub content: Option<PathBuf>,
@@ -67,6 +69,7 @@ impl Default for Config {
             lake: "lake".to_owned(),
             memory_megabytes: 1024,
             query_timeout_seconds: 300,
+            geoip_database: None,
             content: None,
             rules: RuleChoice::default(),
             schedules: PathBuf::from("schedules"),
@@ -118,6 +121,7 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
         resolve(&mut self.schedules);
+        self.geoip_database.as_mut().map(resolve);
         self.content.as_mut().map(resolve);
         self.http.extra_ca_file.as_mut().map(resolve);
         if !self.lake.contains("://") {

@@ -55,6 +55,7 @@ impl Pipeline {
         let lake = Arc::new(Lake::open(&config.lake)?);
         let engine = Engine::new(EngineOptions {
             memory_limit: Some(config.memory_megabytes.max(16) << 20),
+            geoip_database: config.geoip_database.clone(),
             ..EngineOptions::default()
         })?;
         let content = Content::load(config.content.as_deref())?;
