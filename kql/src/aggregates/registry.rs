@@ -303,7 +303,7 @@ fn aggregates() -> Vec<Aggregate> {
         ),
         aggregate(
             "tdigest",
-            "(value: number, [weight: long]) -> dynamic",
+            "(value: measure, [weight: long]) -> dynamic",
             "The values for percentiles later: exactly up to 2,048 distinct ones, by a t-digest beyond.",
             ("tdigest(x)", "[\"long\",[1.0,2.0,3.0,4.0,5.0],[1,1,1,1,1]]"),
             Prefix("tdigest"),

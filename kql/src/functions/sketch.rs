@@ -85,14 +85,14 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "rank_tdigest",
-            "(digest: dynamic, value: number) -> long",
+            "(digest: dynamic, value: measure) -> long",
             "How many of the values that `tdigest()` has met are no greater than this one.",
             ("rank_tdigest(toscalar(range x from 1 to 9 step 1 | summarize tdigest(x)), 4)", "4"),
             |row| rank(row).and_then(|(below, _)| truncate(below)).into(),
         ),
         eval(
             "percentrank_tdigest",
-            "(digest: dynamic, value: number) -> real",
+            "(digest: dynamic, value: measure) -> real",
             "The percentage of the values that `tdigest()` has met that are no greater than this one.",
             ("percentrank_tdigest(toscalar(range x from 1 to 8 step 1 | summarize tdigest(x)), 4)", "50"),
             |row| {
