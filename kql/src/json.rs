@@ -1,10 +1,35 @@
 //! JSON text as the values of `dynamic`.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Reads JSON; a text that is none stands for itself, as a string.
 pub(crate) fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// Whether a text is JSON written as we would write it, as far as a glance tells: no blanks, no escapes, whole numbers of
+/// a usual length. It then stands for its value as it is; any other text has to be read and written anew.
+pub(crate) fn is_compact(text: &str) -> bool {
+    let mut in_string = false;
+    let mut digits = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'\\' => return false,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'0'..=b'9' if digits < 18 => {
+                digits += 1;
+                continue;
+            }
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => {}
+            // Of `true`, `false` and `null`; an exponent is none of them.
+            b'a'..=b'z' if digits == 0 => {}
+            _ => return false,
+        }
+        digits = 0;
+    }
+    serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 /// One step of a path into a dynamic.
@@ -138,6 +163,40 @@ fn skip_value(bytes: &[u8], start: usize) -> Option<usize> {
         }
         if open == 0 {
             return Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_compact_text_is_what_reading_and_writing_it_gives(
+            text in r#"(\[|\{)("[a-c]{0,2}" ?: ?)?([0-9]{1,3}|-?[0-9]{1,22}|[0-9]\.[0-9]{1,2}|[1-9]e[0-9]|true|null|nul|"x\\n"|"y z")(\]|\})"#
+        ) {
+            if is_compact(&text) {
+                proptest::prop_assert_eq!(parse(&text).to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_json_of_logs_is_compact() {
+        for (text, compact) in [
+            (r#"{"instanceType":"m5.large","count":2,"dry":false,"tags":[{"key":"a b"},null]}"#, true),
+            ("12345", true),
+            (r#""text""#, true),
+            (r#"{"a": 1}"#, false),
+            (r#"{"a":"\u0041"}"#, false),
+            (r#"{"a":1.50}"#, false),
+            (r#"{"a":1e3}"#, false),
+            (r#"{"a":12345678901234567890}"#, false),
+            (r#"{"a":1"#, false),
+            ("plain", false),
+        ] {
+            assert_eq!(is_compact(text), compact, "{text}");
         }
     }
 }

@@ -76,7 +76,9 @@ impl Lake {
         let rows = match &open.rows {
             Some(rows) => Arc::clone(rows),
             None => {
-                let provider: Arc<dyn TableProvider> = open.table().table_provider().await.map_err(fail)?;
+                let session = Arc::new(self.session.state());
+                let provider = open.table().table_provider().with_session(session).await;
+                let provider: Arc<dyn TableProvider> = provider.map_err(fail)?;
                 open.rows = Some(Arc::clone(&provider));
                 provider
             }

@@ -62,7 +62,10 @@ impl Lake {
     /// The lake at a path or URL. Nothing is created before the first append.
     pub fn open(location: &str) -> Result<Self, LakeError> {
         let root = root_url(location)?;
-        let config = SessionConfig::new().with_target_partitions(1);
+        let mut config = SessionConfig::new().with_target_partitions(1);
+        // KQL works on plain strings: as views they would be copied once more.
+        config.options_mut().execution.parquet.schema_force_view_types = false;
+        config.options_mut().execution.parquet.pushdown_filters = true;
         let session = SessionContext::new_with_config(config);
         let open = tables().iter().map(|spec| (spec.name(), Mutex::new(None))).collect();
         Ok(Self { root, session, open, recorder: Recorder::default() })

@@ -88,6 +88,7 @@ pub(super) fn functions() -> Vec<Function> {
             |row| match (row.get(0), row.kind(0)) {
                 (Value::Text(text), KqlType::Dynamic) => Value::Text(text),
                 (Value::Text(text), _) if text.is_empty() => Value::Null,
+                (Value::Text(text), _) if crate::json::is_compact(&text) => Value::Text(text),
                 (Value::Text(text), _) => Value::json(&crate::json::parse(&text)),
                 _ => Value::json(&row.json(0)),
             },
