@@ -12,14 +12,17 @@ engine, threads, repeat, query, lake, now = sys.argv[1:]
 sql = open(query).read().replace("$NOW", f"'{now}'")
 
 
+def create_views(run, function):
+    for table in ("DeviceNetworkEvents", "AWSCloudTrail"):
+        run(f"CREATE VIEW {table} AS SELECT * FROM {function.format(f'{lake}/{table}/*/*.parquet')}")
+
+
 if engine == "duckdb":
     import duckdb
 
     connection = duckdb.connect()
     connection.execute(f"SET threads = {threads}; SET TimeZone = 'UTC'")
-    for table in ("DeviceNetworkEvents", "AWSCloudTrail"):
-        files = f"{lake}/{table}/*/*.parquet"
-        connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{files}')")
+    create_views(connection.execute, "read_parquet('{}')")
 
     def ask():
         return connection.execute(sql).fetchall()
@@ -32,9 +35,7 @@ else:
 
     connection = session.Session()
     connection.query(f"SET max_threads = {threads}")
-    for table in ("DeviceNetworkEvents", "AWSCloudTrail"):
-        files = f"{lake}/{table}/*/*.parquet"
-        connection.query(f"CREATE VIEW {table} AS SELECT * FROM file('{files}', Parquet)")
+    create_views(connection.query, "file('{}', Parquet)")
 
     def ask():
         return connection.query(sql, "JSONCompactEachRow")

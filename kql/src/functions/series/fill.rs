@@ -14,32 +14,26 @@ fn missing(item: &Json, placeholder: &Json) -> bool {
 
 fn fill_forward(row: &Row<'_>) -> Value<'static> {
     let (Json::Array(mut items), placeholder) = (row.json(0), row.json(1)) else { return Value::Null };
-    let mut last = None;
-    for item in &mut items {
-        if missing(item, &placeholder) {
-            if let Some(last) = &last {
-                *item = Json::clone(last);
-            }
-        } else {
-            last = Some(item.clone());
-        }
-    }
+    carry(items.iter_mut(), &placeholder);
     Value::json(&Json::Array(items))
 }
 
 fn fill_backward(row: &Row<'_>) -> Value<'static> {
     let (Json::Array(mut items), placeholder) = (row.json(0), row.json(1)) else { return Value::Null };
+    carry(items.iter_mut().rev(), &placeholder);
+    Value::json(&Json::Array(items))
+}
+
+/// Puts the last value that was there in the place of those that are missing after it.
+fn carry<'a>(items: impl Iterator<Item = &'a mut Json>, placeholder: &Json) {
     let mut last = None;
-    for item in items.iter_mut().rev() {
-        if missing(item, &placeholder) {
-            if let Some(last) = &last {
-                *item = Json::clone(last);
-            }
-        } else {
+    for item in items {
+        if !missing(item, placeholder) {
             last = Some(item.clone());
+        } else if let Some(last) = &last {
+            item.clone_from(last);
         }
     }
-    Value::json(&Json::Array(items))
 }
 
 fn fill_const(row: &Row<'_>) -> Value<'static> {
