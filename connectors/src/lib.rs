@@ -28,5 +28,5 @@ pub use clock::Clock;
 pub use connectors::Connectors;
 pub use meter::RequestCounts;
 pub use secrets::{AwsKeys, Secrets};
-pub use sink::{Payload, Sink, SinkError};
+pub use sink::{Payload, Refusal, Sink, SinkError};
 pub use source::{Check, CheckStatus, Pace, Pulled, RowSink, Source, SourceError};

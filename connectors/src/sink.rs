@@ -17,6 +17,15 @@ pub enum Payload {
     Incident(Incident, Vec<Finding>),
 }
 
+/// A payload that the system will never take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its place in the batch.
+    pub place: usize,
+    /// What the system said.
+    pub reason: String,
+}
+
 /// A system that takes findings and incidents.
 ///
 /// **Delivered at least once**: whatever `send` did not confirm is sent again, under the same ids.
@@ -31,8 +40,9 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// Cuts the outbox into consecutive batches that one `send` can take.
     fn batches(&self, payloads: &[Payload]) -> Vec<Range<usize>>;
 
-    /// Sends one batch; `Ok` when the system has confirmed all of it.
-    async fn send(&self, batch: &[Payload]) -> Result<(), SinkError>;
+    /// Sends one batch; `Ok` when the system has answered for all of it: the payloads it will never take are named,
+    /// and it has confirmed the others.
+    async fn send(&self, batch: &[Payload]) -> Result<Vec<Refusal>, SinkError>;
 
     /// Tries credentials and permissions for real, one check each.
     async fn check(&self) -> Vec<Check>;
@@ -59,7 +69,7 @@ pub enum SinkError {
         /// What to grant.
         remedy: String,
     },
-    /// The system will never take this: it is kept in `Deliveries` as refused, and the rest goes on.
+    /// The system will never take this batch: it is kept in `Deliveries` as refused, and the rest goes on.
     #[error("{sink}: refused: {message}")]
     Refused {
         /// The sink.

@@ -96,14 +96,22 @@ impl Pipeline {
                 continue;
             }
             match sink.send(batch).await {
-                Ok(()) => {
-                    self.note(sink, batch, "delivered", "", now).await?;
-                    summary.delivered += batch.len();
-                    progress(sink.name(), batch.len());
+                Ok(refusals) => {
+                    let reasons: BTreeMap<usize, String> =
+                        refusals.into_iter().map(|refusal| (refusal.place, refusal.reason)).collect();
+                    self.note(sink, batch, |place| reasons.get(&place).map(String::as_str), now).await?;
+                    summary.delivered += batch.len() - reasons.len();
+                    progress(sink.name(), batch.len() - reasons.len());
+                    summary.refused += reasons.len();
+                    for reason in reasons.into_values() {
+                        tracing::error!(sink = sink.name(), reason, "refused");
+                        summary.errors.push(format!("{}: refused: {reason}", sink.name()));
+                    }
                 }
                 Err(error @ SinkError::Refused { .. }) => {
                     tracing::error!(sink = sink.name(), %error, "refused");
-                    self.note(sink, batch, "refused", &error.to_string(), now).await?;
+                    let reason = error.to_string();
+                    self.note(sink, batch, |_| Some(reason.as_str()), now).await?;
                     summary.refused += batch.len();
                     summary.errors.push(error.to_string());
                 }
@@ -130,16 +138,17 @@ impl Pipeline {
         Ok(answer.rows().map(|row| (text(row.first()), text(row.get(1)))).collect())
     }
 
-    async fn note(
+    /// Writes down that a sink has a batch, or by place in it why it does not take a payload.
+    async fn note<'a>(
         &self,
         sink: &dyn Sink,
         batch: &[Payload],
-        status: &str,
-        detail: &str,
+        refused: impl Fn(usize) -> Option<&'a str>,
         now: DateTime<Utc>,
     ) -> anyhow::Result<()> {
         let spec = Lake::spec("Deliveries")?;
-        let rows = batch.iter().map(|payload| -> Result<Row, RowError> {
+        let rows = batch.iter().enumerate().map(|(place, payload)| -> Result<Row, RowError> {
+            let reason = refused(place);
             let (id, hash) = key(payload);
             let (kind, version) = match payload {
                 Payload::Finding(finding) => ("finding", finding.version),
@@ -152,8 +161,8 @@ impl Pipeline {
             row.set("ObjectId", id)?;
             row.set("Version", i64::from(version))?;
             row.set("ActionHash", hash)?;
-            row.set("Status", status)?;
-            row.set("Detail", detail)?;
+            row.set("Status", if reason.is_some() { "refused" } else { "delivered" })?;
+            row.set("Detail", reason.unwrap_or_default())?;
             Ok(row)
         });
         let rows: Vec<_> = rows.collect();

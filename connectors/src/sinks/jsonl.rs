@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::config::JsonlConfig;
-use crate::sink::{Payload, Sink, SinkError};
+use crate::sink::{Payload, Refusal, Sink, SinkError};
 use crate::source::{Check, CheckStatus};
 
 /// Lines of one `send`; more would only keep more in memory.
@@ -47,12 +47,12 @@ impl Sink for Jsonl {
         (0..payloads.len()).step_by(BATCH).map(|start| start..payloads.len().min(start + BATCH)).collect()
     }
 
-    async fn send(&self, batch: &[Payload]) -> Result<(), SinkError> {
+    async fn send(&self, batch: &[Payload]) -> Result<Vec<Refusal>, SinkError> {
         let lines: Vec<(String, Value)> = batch.iter().map(line).collect();
         let (path, written) = (self.path.clone(), Arc::clone(&self.written));
         let append = tokio::task::spawn_blocking(move || append(&path, &written, &lines)).await;
         let done = append.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        done.map_err(|error| SinkError::Later {
+        done.map(|()| Vec::new()).map_err(|error| SinkError::Later {
             sink: self.name.clone(),
             message: format!("{}: {error}", self.path.display()),
         })

@@ -18,7 +18,7 @@ use crate::azure::Endpoint;
 use crate::config::SentinelIncidentsConfig;
 use crate::connectors::Connectors;
 use crate::http::{Request, Response};
-use crate::sink::{Payload, Sink, SinkError};
+use crate::sink::{Payload, Refusal, Sink, SinkError};
 use crate::source::{Check, CheckStatus, SourceError};
 
 const SERVICE: &str = "sentinel_incidents";
@@ -214,7 +214,7 @@ impl Sink for SentinelIncidents {
         (0..payloads.len()).map(|index| index..index + 1).collect()
     }
 
-    async fn send(&self, batch: &[Payload]) -> Result<(), SinkError> {
+    async fn send(&self, batch: &[Payload]) -> Result<Vec<Refusal>, SinkError> {
         for payload in batch {
             let Payload::Incident(incident, _) = payload else { continue };
             let id = stable_uuid(&["incident", &incident.id.to_string()]).to_string();
@@ -224,7 +224,7 @@ impl Sink for SentinelIncidents {
             };
             sent.await?;
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn check(&self) -> Vec<Check> {

@@ -3,6 +3,7 @@
 //! The API has no key to dedupe on, so a request whose answer was lost is stored twice. Every row therefore carries
 //! its id and version, and `RowHash`, which are the same each time: the rules that read the table take one of each.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
 
@@ -21,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::SentinelIngestionConfig;
 use crate::connectors::Connectors;
 use crate::http::{Request, Response};
-use crate::sink::{Payload, Sink, SinkError};
+use crate::sink::{Payload, Refusal, Sink, SinkError};
 use crate::source::{Check, CheckStatus, SourceError};
 
 const SERVICE: &str = "sentinel_ingestion";
@@ -33,6 +34,13 @@ const FIELD_BYTES: usize = 64_000;
 
 const WRONG_PLACE: &str =
     "check endpoint, rule_id (the immutable id, dcr-…) and the streams that the rule declares";
+
+/// A payload as its table takes it.
+struct Row {
+    /// Where in the batch the payload stands.
+    place: usize,
+    columns: Value,
+}
 
 /// The sink. **At least once**, under ids that stay the same.
 #[derive(Debug)]
@@ -74,7 +82,7 @@ impl SentinelIngestion {
 
     /// Sends rows. What is too much for one call is halved, and so is what the service can't read, until the row is
     /// alone that it can't: the others must not share its fate.
-    async fn post(&self, stream: &str, rows: &[Value]) -> Result<(), SinkError> {
+    async fn post(&self, stream: &str, rows: &[Row]) -> Result<Vec<Refusal>, SinkError> {
         let mut parts = vec![rows];
         let mut refused = Vec::new();
         while let Some(rows) = parts.pop() {
@@ -88,7 +96,10 @@ impl SentinelIngestion {
             let unreadable =
                 matches!(response.status, StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE);
             match rows {
-                [only] if unreadable => refused.push(format!("{}: {}", row_id(only), response.describe())),
+                [only] if unreadable => {
+                    let reason = format!("{}: {}", row_id(&only.columns), response.describe());
+                    refused.push(Refusal { place: only.place, reason });
+                }
                 _ if unreadable => {
                     let (first, second) = rows.split_at(rows.len() / 2);
                     parts.extend([second, first]);
@@ -98,16 +109,13 @@ impl SentinelIngestion {
                 }
             }
         }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        Err(SinkError::Refused { sink: self.name.clone(), message: refused.join("; ") })
+        Ok(refused)
     }
 
-    async fn call(&self, stream: &str, rows: &[Value]) -> Result<Response, SourceError> {
+    async fn call(&self, stream: &str, rows: &[Row]) -> Result<Response, SourceError> {
         let path = format!("/dataCollectionRules/{}/streams/{stream}", self.config.rule_id);
         let url = self.api.url(&path, &[("api-version", API_VERSION)])?;
-        let text = Value::from(rows.to_vec()).to_string();
+        let text = rows.iter().map(|row| row.columns.clone()).collect::<Value>().to_string();
         let packed = gzip(text.as_bytes()).map_err(|error| SourceError::Refused {
             service: SERVICE,
             message: format!("the rows can't be packed: {error}"),
@@ -158,14 +166,17 @@ impl Sink for SentinelIngestion {
         batches
     }
 
-    async fn send(&self, batch: &[Payload]) -> Result<(), SinkError> {
-        let rows: Vec<(&str, Value)> = batch.iter().map(|payload| self.row(payload)).collect();
-        for stream in [&self.config.findings_stream, &self.config.incidents_stream] {
-            let rows: Vec<Value> =
-                rows.iter().filter(|(name, _)| name == stream).map(|(_, row)| row.clone()).collect();
-            self.post(stream, &rows).await?;
+    async fn send(&self, batch: &[Payload]) -> Result<Vec<Refusal>, SinkError> {
+        let mut streams: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+        for (place, payload) in batch.iter().enumerate() {
+            let (stream, columns) = self.row(payload);
+            streams.entry(stream).or_default().push(Row { place, columns });
         }
-        Ok(())
+        let mut refused = Vec::new();
+        for (stream, rows) in &streams {
+            refused.extend(self.post(stream, rows).await?);
+        }
+        Ok(refused)
     }
 
     /// An empty array is a real request, with token, role, rule and stream all looked at, that stores nothing.

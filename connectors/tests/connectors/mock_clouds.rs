@@ -191,7 +191,8 @@ async fn deliveries_arrive_whatever_goes_wrong_and_have_one_id_each() {
         let sink = setting.connectors.sink(name, config).expect("a sink");
         let wanted: Vec<Payload> = payloads.iter().filter(|payload| sink.wants(payload)).cloned().collect();
         for batch in sink.batches(&wanted) {
-            sink.send(&wanted[batch]).await.unwrap_or_else(|error| panic!("{error}"));
+            let refused = sink.send(&wanted[batch]).await.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(refused, []);
         }
     }
     let workspace = setting.clouds.sentinel();
