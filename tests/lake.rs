@@ -1,10 +1,12 @@
 //! The lake's promises: nothing doubled, rows and coverage together, two writers at once, old lakes open.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use provost::lake::{Lake, LakeError, Ledger, Progress, Run, RunStatus};
+use provost::lake::{Lake, LakeCatalog, LakeError, Ledger, Progress, Run, RunStatus};
+use provost_kql::{Engine, EngineOptions, Prepared, QueryOptions};
 use provost_model::{BatchBuilder, EventId, Row, TableSpec, Window};
 
 fn spec() -> &'static TableSpec {
@@ -191,4 +193,76 @@ async fn who_stops_while_recording_takes_nothing_of_others_along() {
     }
     lake.record(&second, at(0)).await.expect("recorded");
     assert_eq!(lake.count(Lake::spec("Runs").expect("a table of ours")).await.expect("counted"), 2);
+}
+
+async fn prepared(lake: &Arc<Lake>, query: &str) -> Prepared {
+    let catalog = Arc::new(LakeCatalog::new(Arc::clone(lake), BTreeMap::new()));
+    let engine = Engine::new(EngineOptions::default()).expect("an engine");
+    engine.prepare(catalog, query, &QueryOptions::default()).await.expect("it binds")
+}
+
+async fn answer(lake: &Arc<Lake>, query: &str) -> Vec<Vec<serde_json::Value>> {
+    prepared(lake, query).await.collect().await.expect("it runs").rows().collect()
+}
+
+#[tokio::test]
+async fn a_query_reads_the_days_and_columns_it_speaks_of_and_skips_row_groups_by_value() {
+    let (_folder, lake) = lake();
+    let lake = Arc::new(lake);
+    for day in 0..3 {
+        append(&lake, day * 1440..day * 1440 + 10).await;
+    }
+    let query = format!(
+        "AWSCloudTrail | where TimeGenerated >= datetime({}) and EventName == 'RunInstances' | project AWSRegion",
+        provost_model::format_time(at(2 * 1440))
+    );
+    let plan = prepared(&lake, &query).await.explain().await.expect("planned");
+    let (_, physical) = plan.split_once("DataSourceExec").expect("files are read");
+    assert_eq!(physical.matches(".parquet").count(), 1, "the file of one day: {plan}");
+    assert!(physical.contains("projection=[TimeGenerated, AWSRegion, EventName"), "no other column: {plan}");
+    for pruning in ["EventName_min@", "RunInstances <= EventName_max@", "TimeGenerated_max@"] {
+        assert!(physical.contains(pruning), "{pruning}: {plan}");
+    }
+    assert_eq!(answer(&lake, &query).await.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_from_memory_are_the_rows_of_the_files() {
+    let (folder, plain) = lake();
+    let location = folder.path().join("lake").display().to_string();
+    let open = |bytes| Arc::new(Lake::open(&location).expect("opened").with_cache(bytes));
+    // One with room for all, and one that everything is too large for.
+    let (plain, roomy, narrow) = (Arc::new(plain), open(64 << 20), open(1));
+    let queries = [
+        "AWSCloudTrail | count".to_owned(),
+        "AWSCloudTrail | where EventName == 'RunInstances' | summarize count(), dcount(_EventId)".to_owned(),
+        "AWSCloudTrail | top 3 by TimeGenerated desc | project TimeGenerated, EventName, UserAgent"
+            .to_owned(),
+        format!(
+            "AWSCloudTrail | where TimeGenerated between (datetime({}) .. datetime({})) | summarize count() by EventName",
+            provost_model::format_time(at(5)),
+            provost_model::format_time(at(1445)),
+        ),
+        "AWSCloudTrail | where ingestion_time() > datetime(2200-01-01) | count".to_owned(),
+    ];
+    for step in 0..4 {
+        match step {
+            0 => {}
+            3 => assert!(plain.compact(spec()).await.expect("compacted").added > 0),
+            _ => assert_eq!(
+                append(&roomy, step * 1000 - 1000..step * 1000 + 500).await.0,
+                1500 - 500 * (step as u64 - 1)
+            ),
+        }
+        for query in &queries {
+            let expected = answer(&plain, query).await;
+            let (first, again) = tokio::join!(answer(&roomy, query), answer(&roomy, query));
+            assert_eq!((&first, &again), (&expected, &expected), "step {step}: {query}");
+            assert_eq!(answer(&narrow, query).await, expected, "step {step}: {query}");
+        }
+    }
+    let plan = prepared(&roomy, &queries[1]).await.explain().await.expect("planned");
+    assert!(!plan.contains(".parquet"), "{plan}");
+    let plan = prepared(&narrow, &queries[1]).await.explain().await.expect("planned");
+    assert!(plan.contains(".parquet"), "{plan}");
 }

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -333,8 +335,16 @@ fn in_kql_types(batch: &RecordBatch, outputs: &[Output], schema: &SchemaRef) -> 
 
 /// A column of strings with the empty one where there was null.
 fn without_nulls(array: ArrayRef) -> Result<ArrayRef> {
-    if array.null_count() == 0 {
+    let Some(nulls) = array.logical_nulls().filter(|nulls| nulls.null_count() > 0) else {
         return Ok(array);
+    };
+    // Where nothing lies behind a null, as readers leave it, the strings need not be written anew.
+    if let Some(text) = array.as_string_opt::<i32>() {
+        let lengths = || text.offsets().windows(2).map(|ends| ends[1] - ends[0]);
+        if lengths().zip(nulls.iter()).all(|(length, valid)| valid || length == 0) {
+            let (offsets, values, _) = text.clone().into_parts();
+            return Ok(Arc::new(StringArray::try_new(offsets, values, None)?));
+        }
     }
     let cells = crate::value::Cells::new(array.as_ref())?;
     let mut builder = Builder::new(KqlType::String, array.len());

@@ -11,7 +11,9 @@ use futures::StreamExt;
 use provost_kql::{Prepared, QueryError, QueryOptions};
 
 use super::{App, Outcome, prompt};
+use crate::config::Config;
 use crate::console::{Chart, Format, Output, RowFormat, RowWriter, width};
+use crate::pipeline::Pipeline;
 
 /// Asks the lake in KQL.
 #[derive(Debug, Args)]
@@ -40,7 +42,6 @@ pub(super) struct QueryArgs {
 }
 
 pub(super) async fn query(app: &App, args: QueryArgs) -> anyhow::Result<Outcome> {
-    let pipeline = app.pipeline().await?;
     let options = QueryOptions {
         now: app.now(),
         time_limit: Some(args.timeout.unwrap_or(Duration::from_secs(app.config.query_timeout_seconds))),
@@ -57,10 +58,12 @@ pub(super) async fn query(app: &App, args: QueryArgs) -> anyhow::Result<Outcome>
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?
         }
         (None, None) if std::io::stdin().is_terminal() => {
-            return prompt::prompt(app, &pipeline, options).await;
+            return prompt::prompt(app, &app.pipeline().await?, options).await;
         }
         (None, None) => bail!("no query; give one, or --file, or - for standard input"),
     };
+    // One query reads just what it needs: decoding whole columns pays where others ask for them too.
+    let pipeline = Pipeline::open(&Config { cache_megabytes: 0, ..app.config.clone() }).await?;
     let prepared = pipeline.engine().prepare(pipeline.catalog(), &text, &options).await?;
     if args.explain {
         println!("{}", prepared.explain().await?);

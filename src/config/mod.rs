@@ -27,6 +27,9 @@ pub struct Config {
     pub lake: String,
     /// What queries may hold in memory, in mebibytes; past it they spill to disk. Defaults to 1024.
     pub memory_megabytes: usize,
+    /// What is kept in memory of the lake's files once they are decoded, in mebibytes, so that the next rule need not
+    /// read them again; none with 0. Defaults to 256.
+    pub cache_megabytes: u64,
     /// The longest that one query of a rule, bridge or playbook may run. Defaults to 300.
     pub query_timeout_seconds: u64,
     /// A GeoIP database in MaxMind's format, for `geo_info_from_ip_address()`. Defaults to none.
@@ -68,6 +71,7 @@ impl Default for Config {
         Self {
             lake: "lake".to_owned(),
             memory_megabytes: 1024,
+            cache_megabytes: 256,
             query_timeout_seconds: 300,
             geoip_database: None,
             content: None,

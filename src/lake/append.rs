@@ -107,7 +107,7 @@ impl Lake {
         wanted: &HashSet<u128>,
     ) -> Result<HashSet<u128>, LakeError> {
         let fail = |error| self.engine_error(spec, "read", error);
-        let provider = table.table_provider().await.map_err(fail)?;
+        let provider = self.rows(spec, table).await?;
         let time = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
         let day = |micros: i64| {
             // A day number of any representable instant fits.

@@ -8,11 +8,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt, col, lit};
+use deltalake_core::DeltaTable;
 use provost_kql::{
     Catalog, CatalogError, Column, Engine, KqlType, QueryError, QueryOptions, ResultSet, Table,
 };
 use provost_model::{ColumnKind, TableSpec, tables};
 
+use super::rows::table_rows;
 use super::{Lake, LakeError, stored_schema};
 
 /// Behind the name of a table that shows only the latest version of each row: all versions.
@@ -76,11 +78,9 @@ impl Lake {
         let rows = match &open.rows {
             Some(rows) => Arc::clone(rows),
             None => {
-                let session = Arc::new(self.session.state());
-                let provider = open.table().table_provider().with_session(session).await;
-                let provider: Arc<dyn TableProvider> = provider.map_err(fail)?;
-                open.rows = Some(Arc::clone(&provider));
-                provider
+                let rows = self.rows(spec, open.table()).await?;
+                open.rows = Some(Arc::clone(&rows));
+                rows
             }
         };
         let Some(key) = spec.latest_by().filter(|_| !all_versions) else {
@@ -92,6 +92,22 @@ impl Lake {
         let latest = self.latest(spec, key, rows).map_err(fail)?;
         open.latest = Some(Arc::clone(&latest));
         Ok(latest)
+    }
+
+    /// All rows of a table at its version.
+    pub(super) async fn rows(
+        &self,
+        spec: &'static TableSpec,
+        table: &DeltaTable,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let session = Arc::new(self.session.state());
+        let delta = table.table_provider().with_session(session).await;
+        let delta: Arc<dyn TableProvider> = delta.map_err(|error| self.engine_error(spec, "read", error))?;
+        match &self.columns {
+            Some(cache) => table_rows(table, delta, &self.session, cache)
+                .map_err(|error| self.error(spec, "read", error)),
+            None => Ok(delta),
+        }
     }
 
     /// A view of a table with the latest version of each row.

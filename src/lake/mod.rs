@@ -9,11 +9,13 @@
 mod append;
 mod budget;
 mod catalog;
+mod columns;
 mod error;
 mod ledger;
 mod maintenance;
 mod open;
 mod recorder;
+mod rows;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -36,6 +38,7 @@ pub use error::LakeError;
 pub use ledger::{Gap, Ledger, PartitionStatus, Run, RunStatus};
 pub use maintenance::{Compacted, Retained, Vacuumed};
 
+use columns::ColumnCache;
 use open::OpenTable;
 use recorder::Recorder;
 
@@ -50,6 +53,8 @@ pub struct Lake {
     /// partitions that start together do not create it twice.
     open: HashMap<&'static str, Mutex<Option<OpenTable>>>,
     recorder: Recorder,
+    /// Decoded columns, where memory is given to them.
+    columns: Option<Arc<ColumnCache>>,
 }
 
 impl fmt::Debug for Lake {
@@ -68,7 +73,13 @@ impl Lake {
         config.options_mut().execution.parquet.pushdown_filters = true;
         let session = SessionContext::new_with_config(config);
         let open = tables().iter().map(|spec| (spec.name(), Mutex::new(None))).collect();
-        Ok(Self { root, session, open, recorder: Recorder::default() })
+        Ok(Self { root, session, open, recorder: Recorder::default(), columns: None })
+    }
+
+    /// The same lake that keeps decoded columns in so many bytes of memory, for one that is asked again and again.
+    pub fn with_cache(mut self, bytes: u64) -> Self {
+        self.columns = Some(bytes).filter(|bytes| *bytes > 0).map(|bytes| Arc::new(ColumnCache::new(bytes)));
+        self
     }
 
     /// Where it is.

@@ -52,7 +52,7 @@ impl std::fmt::Debug for Pipeline {
 impl Pipeline {
     /// Opens the lake and reads the content.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let lake = Arc::new(Lake::open(&config.lake)?);
+        let lake = Arc::new(Lake::open(&config.lake)?.with_cache(config.cache_megabytes << 20));
         let engine = Engine::new(EngineOptions {
             memory_limit: Some(config.memory_megabytes.max(16) << 20),
             geoip_database: config.geoip_database.clone(),
