@@ -266,3 +266,24 @@ async fn rows_from_memory_are_the_rows_of_the_files() {
     let plan = prepared(&narrow, &queries[1]).await.explain().await.expect("planned");
     assert!(plan.contains(".parquet"), "{plan}");
 }
+
+#[tokio::test]
+async fn a_column_that_is_in_memory_is_not_read_again() {
+    let (folder, lake) = lake();
+    let lake = Arc::new(lake.with_cache(64 << 20));
+    append(&lake, 0..1000).await;
+    let names = "AWSCloudTrail | summarize count() by EventName";
+    let expected = answer(&lake, names).await;
+    assert_eq!(expected, [[serde_json::json!("RunInstances"), serde_json::json!(1000)]]);
+    let table = folder.path().join("lake/AWSCloudTrail");
+    for day in std::fs::read_dir(table).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if day.file_name().is_some_and(|name| name != "_delta_log") {
+            std::fs::remove_dir_all(day).expect("removed");
+        }
+    }
+    // Another question about the same columns, and one about a column that nobody has asked for yet.
+    assert_eq!(answer(&lake, "AWSCloudTrail | where EventName == 'RunInstances' | count").await.len(), 1);
+    assert_eq!(answer(&lake, names).await, expected);
+    let gone = prepared(&lake, "AWSCloudTrail | summarize count() by AWSRegion").await.collect().await;
+    assert!(gone.is_err(), "{gone:?}");
+}
