@@ -44,7 +44,7 @@ pub(super) struct ColumnCache {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct ColumnId {
     path: String,
-    place: usize,
+    name: String,
 }
 
 #[derive(Clone)]
@@ -89,14 +89,15 @@ impl ColumnCache {
         &self,
         reading: &Reading,
         file: &PartitionedFile,
-        place: usize,
+        name: &str,
     ) -> DataFusionResult<ArrayRef> {
-        let id = ColumnId { path: file.object_meta.location.to_string(), place };
-        self.columns.get_or_insert_async(&id, read(reading, file, place)).await
+        let id = ColumnId { path: file.object_meta.location.to_string(), name: name.to_owned() };
+        self.columns.get_or_insert_async(&id, read(reading, file, name)).await
     }
 }
 
-async fn read(reading: &Reading, file: &PartitionedFile, place: usize) -> DataFusionResult<ArrayRef> {
+async fn read(reading: &Reading, file: &PartitionedFile, name: &str) -> DataFusionResult<ArrayRef> {
+    let place = reading.schema.table_schema().index_of(name)?;
     let runtime = reading.task.runtime_env();
     let footers = CachedParquetFileReaderFactory::new(
         runtime.object_store(&reading.store)?,

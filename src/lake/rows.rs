@@ -191,8 +191,7 @@ impl TableRows {
         schema: &SchemaRef,
         pruning: Option<&PruningPredicate>,
     ) -> DataFusionResult<Vec<RecordBatch>> {
-        let stored = self.reading.schema.table_schema();
-        let times = self.cache.column(&self.reading, file, stored.index_of(TableSpec::TIME)?).await?;
+        let times = self.cache.column(&self.reading, file, TableSpec::TIME).await?;
         let starts = (0..times.len()).step_by(BATCH);
         let slices = starts.map(|start| (start, BATCH.min(times.len() - start)));
         let spans = |(start, length): &(usize, usize)| {
@@ -206,8 +205,7 @@ impl TableRows {
         }
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
-            let place = stored.index_of(field.name())?;
-            columns.push(self.cache.column(&self.reading, file, place).await?);
+            columns.push(self.cache.column(&self.reading, file, field.name()).await?);
         }
         let batch = |(start, length)| {
             let columns = columns.iter().map(|column| column.slice(start, length)).collect();
