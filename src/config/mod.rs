@@ -28,7 +28,7 @@ pub struct Config {
     /// What queries may hold in memory, in mebibytes; past it they spill to disk. Defaults to 1024.
     pub memory_megabytes: usize,
     /// What is kept in memory of the lake's files once they are decoded, in mebibytes, so that the next rule need not
-    /// read them again; none with 0. Defaults to 256.
+    /// read them again; none with 0. Defaults to 512.
     pub cache_megabytes: u64,
     /// The longest that one query of a rule, bridge or playbook may run. Defaults to 300.
     pub query_timeout_seconds: u64,
@@ -71,7 +71,7 @@ impl Default for Config {
         Self {
             lake: "lake".to_owned(),
             memory_megabytes: 1024,
-            cache_megabytes: 256,
+            cache_megabytes: 512,
             query_timeout_seconds: 300,
             geoip_database: None,
             content: None,

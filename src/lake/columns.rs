@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, new_empty_array};
 use arrow::compute::concat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -20,8 +21,8 @@ use datafusion::physical_plan::collect;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-/// What files take more of memory when their columns are decoded, roughly.
-const EXPANSION: u64 = 4;
+/// Files larger than this many times the room have hardly a column that would fit: their footers are left unread.
+const FAR_TOO_LARGE: u64 = 4;
 /// What a column of a file is thought to take before one is seen; only the size of the first hash table hangs on it.
 const USUAL_COLUMN: u64 = 256 * 1024;
 
@@ -79,9 +80,27 @@ impl ColumnCache {
         Self { columns }
     }
 
-    /// Whether files of so many bytes can be held at once. Others would only push each other out.
-    pub(super) fn has_room_for(&self, files: impl Iterator<Item = u64>) -> bool {
-        files.sum::<u64>().saturating_mul(EXPANSION) <= self.columns.capacity()
+    /// Whether there is room for all of some columns of some files. Where there is not, they would only push each other
+    /// out.
+    pub(super) async fn has_room_for(
+        &self,
+        reading: &Reading,
+        files: &[&PartitionedFile],
+        names: &[&str],
+    ) -> DataFusionResult<bool> {
+        let room = self.columns.capacity();
+        let stored: u64 = files.iter().map(|file| file.object_meta.size).sum();
+        if stored > room.saturating_mul(FAR_TOO_LARGE) {
+            return Ok(false);
+        }
+        let mut bytes = 0;
+        for file in files {
+            bytes += decoded_bytes(reading, file, names).await?;
+            if bytes > room {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A column of a file, whole. Those who ask for it at the same time wait for one of them to read it.
@@ -94,6 +113,32 @@ impl ColumnCache {
         let id = ColumnId { path: file.object_meta.location.to_string(), name: name.to_owned() };
         self.columns.get_or_insert_async(&id, read(reading, file, name)).await
     }
+}
+
+/// How much memory columns of a file take, as its footer lets expect.
+async fn decoded_bytes(reading: &Reading, file: &PartitionedFile, names: &[&str]) -> DataFusionResult<u64> {
+    let runtime = reading.task.runtime_env();
+    let store = runtime.object_store(&reading.store)?;
+    let footer = DFParquetMetadata::new(store.as_ref(), &file.object_meta)
+        .with_file_metadata_cache(Some(runtime.cache_manager.get_file_metadata_cache()))
+        .fetch_metadata()
+        .await?;
+    let schema = reading.schema.table_schema();
+    let mut bytes = 0;
+    for name in names {
+        let width = schema.field_with_name(name)?.data_type().primitive_width();
+        for group in footer.row_groups() {
+            // Text has an offset a row besides its bytes.
+            let rows = u64::try_from(group.num_rows()).unwrap_or_default();
+            bytes += rows * width.unwrap_or(size_of::<i32>()) as u64;
+            let chunk = group.columns().iter().find(|chunk| chunk.column_path().string() == *name);
+            let text = chunk.filter(|_| width.is_none()).map(|chunk| {
+                chunk.unencoded_byte_array_data_bytes().unwrap_or_else(|| chunk.uncompressed_size())
+            });
+            bytes += text.and_then(|text| u64::try_from(text).ok()).unwrap_or_default();
+        }
+    }
+    Ok(bytes)
 }
 
 async fn read(reading: &Reading, file: &PartitionedFile, name: &str) -> DataFusionResult<ArrayRef> {

@@ -163,16 +163,21 @@ impl TableProvider for TableRows {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let pruning = pruning(session, &self.schema(), filters)?;
         let files: Vec<&DataFile> = keep(self.files.iter(), |file| file.spans, pruning.as_ref())?;
-        if !self.cache.has_room_for(files.iter().map(|file| file.file.object_meta.size)) {
-            return self.delta.scan(session, projection, filters, limit).await;
-        }
         let schema = match projection {
             Some(projection) => Arc::new(self.schema().project(projection)?),
             None => self.schema(),
         };
+        let files: Vec<&PartitionedFile> = files.into_iter().map(|file| &file.file).collect();
+        let mut names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        if !names.contains(&TableSpec::TIME) {
+            names.push(TableSpec::TIME);
+        }
+        if !self.cache.has_room_for(&self.reading, &files, &names).await? {
+            return self.delta.scan(session, projection, filters, limit).await;
+        }
         let mut batches = Vec::new();
         for file in files {
-            batches.extend(self.batches(&file.file, &schema, pruning.as_ref()).await?);
+            batches.extend(self.batches(file, &schema, pruning.as_ref()).await?);
         }
         let share = batches.len().div_ceil(session.config().target_partitions().max(1)).max(1);
         let mut partitions: Vec<Vec<RecordBatch>> = batches.chunks(share).map(<[_]>::to_vec).collect();
