@@ -131,7 +131,7 @@ async fn decoded_bytes(reading: &Reading, file: &PartitionedFile, names: &[&str]
             // Text has an offset a row besides its bytes.
             let rows = u64::try_from(group.num_rows()).unwrap_or_default();
             bytes += rows * width.unwrap_or(size_of::<i32>()) as u64;
-            let chunk = group.columns().iter().find(|chunk| chunk.column_path().string() == *name);
+            let chunk = group.columns().iter().find(|chunk| chunk.column_path().parts() == [*name]);
             let text = chunk.filter(|_| width.is_none()).map(|chunk| {
                 chunk.unencoded_byte_array_data_bytes().unwrap_or_else(|| chunk.uncompressed_size())
             });
