@@ -172,6 +172,11 @@ impl<'a> Binder<'a> {
                     None => self.scalar(&default.value, context)?,
                 }
             }
+            "iscolumnexists" => {
+                let column = self.constant_text(args, 0, span)?;
+                let found = context.row.is_some_and(|row| row.find(&column).is_some());
+                Typed::literal(Value::Bool(found), KqlType::Bool)
+            }
             "pack_all" => {
                 let Some(row) = context.row else { return fault(span, "there are no columns here") };
                 let mut values = vec![Typed::literal(Value::Bool(false), KqlType::Bool)];

@@ -161,6 +161,12 @@ pub(super) fn functions() -> Vec<Function> {
         )
         .also(&["columnifexists"]),
         special(
+            "iscolumnexists",
+            "(name: string) -> bool",
+            "Whether the table has a column of that name.",
+            ("iscolumnexists('Nowhere')", "false"),
+        ),
+        special(
             "column_names_of",
             "(table: any) -> dynamic",
             "The names of a table's columns.",
