@@ -221,6 +221,17 @@ impl<'a> Binder<'a> {
                 let Some(function) = functions::lookup("bag_pack") else { return Ok(None) };
                 apply(function, values, span)?
             }
+            "estimate_data_size" => {
+                let Some(row) = context.row else { return fault(span, "there are no columns here") };
+                let mut columns = Vec::new();
+                for arg in args {
+                    match &arg.value.kind {
+                        ExprKind::Star => columns.extend(row.columns.iter().map(|col| col.typed())),
+                        _ => columns.push(self.column_of(row, &arg.value)?.typed()),
+                    }
+                }
+                functions::data_size(columns)
+            }
             "extract" if args.len() == 4 => {
                 // The fourth argument is the type to convert to.
                 let to = type_argument(&args[3].value);

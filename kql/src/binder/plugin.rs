@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use serde_json::Value as Json;
 
 use super::expression::truth;
-use super::relation::free_name;
+use super::relation::{free_name, names_beside};
 use super::types::{cast, compare, not_null_text, text_literal};
 use super::{Binder, Binding, Context, Relation, Stop, fault};
 use crate::aggregates::{self, Keys, grouped};
@@ -355,18 +355,11 @@ impl<'a> Binder<'a> {
         let plan = LogicalPlanBuilder::from(left.plan.clone())
             .join_on(right.plan.clone(), kind, [condition])?
             .build()?;
-        let mut taken = HashSet::new();
-        let mut columns = Vec::new();
-        for (col, may_lack) in left
-            .columns
-            .iter()
-            .map(|col| (col, false))
-            .chain(right.columns.iter().map(|col| (col, unmatched)))
-        {
-            let column = free_name(&col.name, &taken);
-            taken.insert(column.clone());
+        let mut columns: Vec<(String, Typed)> =
+            left.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
+        for (column, col) in names_beside(left.names(), right.names()).into_iter().zip(&right.columns) {
             let mut typed = col.typed();
-            if may_lack && typed.kind == KqlType::String {
+            if unmatched && typed.kind == KqlType::String {
                 typed.expr = not_null_text(typed.expr);
             }
             columns.push((column, typed));

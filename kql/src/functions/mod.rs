@@ -37,7 +37,7 @@ pub(crate) use path::{dynamic_path, dynamic_text, step_value};
 pub(crate) use regex::{PARSED, check_regex, regex_groups};
 pub(crate) use series::number as json_number;
 pub(crate) use sketch::dcount_intersect;
-pub(crate) use special::{in_dynamic, new_guid, random, tuple_element};
+pub(crate) use special::{data_size, in_dynamic, new_guid, random, tuple_element};
 
 use crate::types::KqlType;
 use crate::value::Value;
