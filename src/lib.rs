@@ -8,6 +8,7 @@ pub mod config;
 pub mod console;
 pub mod correlate;
 pub mod detect;
+mod external;
 pub mod import;
 pub mod lake;
 mod parallel;

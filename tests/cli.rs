@@ -258,3 +258,56 @@ fn a_result_goes_into_files_and_its_chart_into_a_picture() {
         assert!(!sandbox.path(out).exists());
     }
 }
+
+#[test]
+fn a_query_of_several_tables_shows_each_with_its_name() {
+    let sandbox = Sandbox::new();
+    let query = "range x from 1 to 3 step 1 | fork few = (where x > 1) (count); print y = 'end'";
+    let json = sandbox.provost(&["query", "--format", "json", query]).json();
+    let expected = serde_json::json!([
+        {"name": "few", "rows": [{"x": 2}, {"x": 3}]},
+        {"name": "Table_1", "rows": [{"Count": 3}]},
+        {"name": "Table_2", "rows": [{"y": "end"}]},
+    ]);
+    assert_eq!(json, expected);
+    let csv = sandbox.provost(&["query", "--format", "csv", query]).stdout;
+    assert_eq!(csv, "x\n2\n3\n\nCount\n3\n\ny\nend\n");
+    let table = sandbox.provost(&["query", query]).stdout;
+    for part in ["few:", "Table_1:", "Count", "Table_2:", "end"] {
+        assert!(table.contains(part), "{table}");
+    }
+    let run = sandbox.provost(&["query", query, "--out", "rows.csv"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(std::fs::read_to_string(sandbox.path("rows.csv")).expect("written"), csv);
+    let run = sandbox.provost(&["query", query, "--out", "rows.parquet"]);
+    assert!(run.code == 1 && run.stderr.contains("a Parquet file holds one table"), "{run:?}");
+    assert!(!sandbox.path("rows.parquet").exists());
+}
+
+#[test]
+fn a_file_from_elsewhere_is_read_only_where_the_configuration_allows_its_host() {
+    let sandbox = Sandbox::new();
+    let query = "externaldata(ip: string)['https://lists.example/bad.csv?sig=secret']";
+    let run = sandbox.provost(&["query", query]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("the host lists.example is not one that queries may read from"), "{run:?}");
+    assert!(run.stderr.contains("add \"lists.example\" to external_hosts in provost.toml"), "{run:?}");
+    // Allowed, a plan can be made; nothing is fetched for it.
+    std::fs::write(sandbox.path("provost.toml"), "external_hosts = [\"lists.example\"]\n").expect("written");
+    let run = sandbox.provost(&["query", query, "--explain"]);
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn a_hunting_query_without_metadata_is_a_rule_named_for_its_file() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("hunts")).expect("a folder");
+    let query = "// Launches by night\nAWSCloudTrail\n| where EventName == 'RunInstances' and hourofday(TimeGenerated) < 5\n";
+    std::fs::write(sandbox.path("hunts/night-launches.kql"), query).expect("written");
+    std::fs::write(sandbox.path("hunts/typo.kql"), "AWSCloudTrail | where EventNam == 'x'").expect("written");
+    let run = sandbox.provost(&["rules", "check", "hunts", "--format", "json"]);
+    let checks = run.json();
+    assert_eq!((&checks[0]["id"], &checks[0]["status"]), (&"night-launches".into(), &"ok".into()));
+    assert_eq!((&checks[1]["id"], &checks[1]["status"]), (&"typo".into(), &"refused".into()));
+    assert!(checks[1]["reason"].as_str().is_some_and(|reason| reason.contains("EventName")), "{checks}");
+}

@@ -31,6 +31,8 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
     /// Instead of the client's own.
     pub(crate) timeout: Option<Duration>,
+    /// The most bytes of an answer, where that is less than the client's own bound.
+    pub(crate) max_body: Option<usize>,
     /// What it counts against.
     pub(crate) limit: Option<Turn>,
     /// Whether a good answer without a whole JSON text in it counts as cut off.
@@ -50,6 +52,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             timeout: None,
+            max_body: None,
             limit: None,
             wants_json: false,
             impatient: false,
@@ -287,14 +290,13 @@ impl HttpClient {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(unanswered)? {
-            if body.len() + chunk.len() > self.0.max_body {
-                return Err(fail(
-                    HttpErrorKind::TooLarge,
-                    format!(
-                        "the answer is larger than {} MB (http.max_body_megabytes)",
-                        self.0.max_body >> 20
-                    ),
-                ));
+            let (most, key) = match request.max_body.filter(|most| *most < self.0.max_body) {
+                Some(most) => (most, ""),
+                None => (self.0.max_body, " (http.max_body_megabytes)"),
+            };
+            if body.len() + chunk.len() > most {
+                let message = format!("the answer is larger than {} MB{key}", most >> 20);
+                return Err(fail(HttpErrorKind::TooLarge, message));
             }
             body.extend_from_slice(&chunk);
         }

@@ -26,6 +26,7 @@ use crate::binder::{self, Answers, Environment, Need, Stop};
 use crate::catalog::Catalog;
 use crate::diagnostics::Diagnostics;
 use crate::error::QueryError;
+use crate::external::{ExternalSource, Files};
 use crate::format::json_value;
 use crate::functions::GeoIp;
 use crate::lexer::{TokenKind, tokenize};
@@ -43,6 +44,8 @@ pub struct EngineOptions {
     pub target_partitions: Option<usize>,
     /// The MaxMind database of cities that `geo_info_from_ip_address()` looks into.
     pub geoip_database: Option<PathBuf>,
+    /// What fetches the files that `externaldata` names; without it they are refused.
+    pub external_source: Option<Arc<dyn ExternalSource>>,
 }
 
 /// What a query is given beside its text.
@@ -93,6 +96,7 @@ pub struct Engine {
     /// What every query's session begins as.
     state: Arc<SessionState>,
     geoip: Option<Arc<GeoIp>>,
+    external_source: Option<Arc<dyn ExternalSource>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -125,7 +129,8 @@ impl Engine {
             .with_optimizer_rules(optimizer_rules())
             .build();
         let geoip = options.geoip_database.as_deref().map(GeoIp::open).transpose()?;
-        Ok(Engine { state: Arc::new(state), geoip: geoip.map(Arc::new) })
+        let external_source = options.external_source;
+        Ok(Engine { state: Arc::new(state), geoip: geoip.map(Arc::new), external_source })
     }
 
     fn session(&self, options: &QueryOptions) -> SessionContext {
@@ -136,7 +141,8 @@ impl Engine {
         SessionContext::new_with_state(state)
     }
 
-    /// Reads and binds a query: afterwards every name and type in it is known, and it is ready to run.
+    /// Reads and binds a query that is to give one table: afterwards every name and type in it is known, and it is ready to
+    /// run. Of several statements the last gives the table; `fork` and `facet` are refused where they give several.
     ///
     /// What the shape of the result hangs on is run here already: `toscalar()`, and the plugins whose columns come from
     /// the data.
@@ -146,15 +152,46 @@ impl Engine {
         query: &str,
         options: &QueryOptions,
     ) -> Result<Prepared, QueryError> {
+        let mut all = self.prepared(catalog, query, options, false).await?;
+        // Binding gives at least one.
+        all.pop().ok_or_else(|| QueryError::Execution("the query gives no table".to_owned()))
+    }
+
+    /// The same for a query that may give several tables, by several statements or by `fork` and `facet`: at least one, in
+    /// the order in which the query has them.
+    pub async fn prepare_all(
+        &self,
+        catalog: Arc<dyn Catalog>,
+        query: &str,
+        options: &QueryOptions,
+    ) -> Result<Vec<Prepared>, QueryError> {
+        self.prepared(catalog, query, options, true).await
+    }
+
+    async fn prepared(
+        &self,
+        catalog: Arc<dyn Catalog>,
+        query: &str,
+        options: &QueryOptions,
+        several: bool,
+    ) -> Result<Vec<Prepared>, QueryError> {
         let deadline = options.time_limit.map(|limit| (tokio::time::Instant::now() + limit, limit));
-        let work = self.bind(catalog, query, options);
+        let work = self.bind(catalog, query, options, several);
         let (session, bound) = match deadline {
             Some((deadline, limit)) => {
                 tokio::time::timeout_at(deadline, work).await.map_err(|_| QueryError::TimeLimit(limit))??
             }
             None => work.await?,
         };
-        Ok(Prepared { session, bound, row_limit: options.row_limit, deadline })
+        let tables: Arc<[String]> = bound.tables.into();
+        let prepared = bound.results.into_iter().map(|result| Prepared {
+            session: session.clone(),
+            result,
+            tables: Arc::clone(&tables),
+            row_limit: options.row_limit,
+            deadline,
+        });
+        Ok(prepared.collect())
     }
 
     async fn bind(
@@ -162,6 +199,7 @@ impl Engine {
         catalog: Arc<dyn Catalog>,
         query: &str,
         options: &QueryOptions,
+        several: bool,
     ) -> Result<(SessionContext, binder::Bound), QueryError> {
         let parsed = crate::parser::parse(query).map_err(QueryError::Syntax)?;
         let session = self.session(options);
@@ -173,9 +211,16 @@ impl Engine {
         for alias in watchlists {
             look_up_watchlist(&*catalog, &mut answers, alias).await?;
         }
+        let files = self.external_source.clone().map(|source| Arc::new(Files::new(source)));
         // Binding knows nothing of waiting: what it lacks it asks for, and begins anew when it is there.
         for _ in 0..MAX_QUESTIONS {
-            let environment = Environment { options, answers: &answers, geoip: self.geoip.as_ref() };
+            let environment = Environment {
+                options,
+                answers: &answers,
+                geoip: self.geoip.as_ref(),
+                files: files.as_ref(),
+                several,
+            };
             match binder::bind(&parsed, &environment) {
                 Ok(bound) => return Ok((session, bound)),
                 Err(Stop::Fault(fault)) => {
@@ -249,34 +294,40 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 /// The most tables, watchlists and `toscalar()` of one query.
 const MAX_QUESTIONS: usize = 10_000;
 
-/// A query that is ready to run.
+/// A query that is ready to run, or of one that gives several tables what gives one of them.
 pub struct Prepared {
     session: SessionContext,
-    bound: binder::Bound,
+    result: binder::BoundResult,
+    tables: Arc<[String]>,
     row_limit: Option<usize>,
     deadline: Option<(tokio::time::Instant, Duration)>,
 }
 
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared").field("columns", &self.bound.columns).finish_non_exhaustive()
+        f.debug_struct("Prepared").field("columns", &self.result.columns).finish_non_exhaustive()
     }
 }
 
 impl Prepared {
-    /// The columns of the result.
-    pub fn columns(&self) -> &[Column] {
-        &self.bound.columns
+    /// What the query calls this table: by `as` at its end, by the name of a pipe of `fork`, or the column of `facet`.
+    pub fn name(&self) -> Option<&str> {
+        self.result.name.as_deref()
     }
 
-    /// The tables that the query reads, each once.
+    /// The columns of the result.
+    pub fn columns(&self) -> &[Column] {
+        &self.result.columns
+    }
+
+    /// The tables that the whole query reads, each once.
     pub fn tables(&self) -> &[String] {
-        &self.bound.tables
+        &self.tables
     }
 
     /// What `render` at the query's end asks for.
     pub fn render(&self) -> Option<&RenderHint> {
-        self.bound.render.as_ref()
+        self.result.render.as_ref()
     }
 
     /// The plan as the optimiser leaves it, logical and physical.
@@ -288,7 +339,7 @@ impl Prepared {
     }
 
     fn plan(&self) -> Result<LogicalPlan, QueryError> {
-        let plan = self.bound.plan.clone();
+        let plan = self.result.plan.clone();
         Ok(match self.row_limit {
             Some(limit) => {
                 datafusion::logical_expr::LogicalPlanBuilder::from(plan).limit(0, Some(limit))?.build()?
@@ -315,7 +366,7 @@ impl Prepared {
 
     /// Runs the query and gathers its rows.
     pub async fn collect(self) -> Result<ResultSet, QueryError> {
-        let columns = self.bound.columns.clone();
+        let columns = self.result.columns.clone();
         let mut stream = self.stream().await?;
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {

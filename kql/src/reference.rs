@@ -4,6 +4,7 @@ use crate::aggregates;
 use crate::functions;
 
 pub use crate::parser::OPERATORS;
+use crate::plugins::PLUGINS;
 
 /// What a function is and does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,8 @@ pub struct FunctionInfo {
     pub signature: &'static str,
     /// What it does.
     pub about: &'static str,
-    /// An expression, and the text of its value. An aggregate's is over the numbers 1 to 5 as `x`.
+    /// An expression, and the text of its value. An aggregate's is over the numbers 1 to 5 as `x`; a plugin's is a query,
+    /// which may be over a table `T`, and the first row that it gives.
     pub example: (&'static str, &'static str),
 }
 
@@ -49,4 +51,9 @@ pub fn aggregate_functions() -> Vec<FunctionInfo> {
             example: aggregate.example,
         })
         .collect()
+}
+
+/// The plugins that `evaluate` calls.
+pub fn plugins() -> &'static [FunctionInfo] {
+    PLUGINS
 }

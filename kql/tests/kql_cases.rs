@@ -1,14 +1,18 @@
 //! Queries and what they give, as data: the files in `cases/`.
 //!
-//! A case is a heading `## …`, a query, a line `----`, and the rows, each a JSON array; or `error` and a part of the
-//! message. `PROVOST_BLESS=1 cargo test -p provost-kql --test kql_cases` writes what the engine gives now.
+//! A case is a heading `## …`, a query, a line `----`, and the rows, each a JSON array; or `error` and the first line of the
+//! message. Where a query gives several tables, a line with its name stands before each. `PROVOST_BLESS=1 cargo test -p provost-kql --test kql_cases` writes what the engine gives now.
+
+mod support;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use provost_kql::{Engine, EngineOptions, MemoryCatalog, QueryOptions};
+use provost_kql::{Engine, EngineOptions, MemoryCatalog, QueryError, QueryOptions};
+
+use support::shelf::Shelf;
 
 const RULE: &str = "----\n";
 
@@ -38,13 +42,23 @@ async fn answer(engine: &Engine, query: &str) -> String {
         now: chrono::DateTime::from_timestamp(1_767_225_600, 0).expect("an instant"),
         ..QueryOptions::default()
     };
-    let run =
-        async { engine.prepare(Arc::new(MemoryCatalog::new()), query, &options).await?.collect().await };
+    let run = async {
+        let mut tables = Vec::new();
+        for prepared in engine.prepare_all(Arc::new(MemoryCatalog::new()), query, &options).await? {
+            tables.push((prepared.name().map(str::to_owned), prepared.collect().await?));
+        }
+        Ok::<_, QueryError>(tables)
+    };
     match run.await {
-        Ok(result) => {
+        Ok(tables) => {
             let mut text = String::new();
-            for row in result.rows() {
-                writeln!(text, "{}", serde_json::Value::Array(row)).expect("a string takes all");
+            for (name, result) in &tables {
+                if tables.len() > 1 {
+                    writeln!(text, "{}:", name.as_deref().unwrap_or("-")).expect("a string takes all");
+                }
+                for row in result.rows() {
+                    writeln!(text, "{}", serde_json::Value::Array(row)).expect("a string takes all");
+                }
             }
             text.trim().to_owned()
         }
@@ -63,7 +77,8 @@ fn files() -> Vec<PathBuf> {
 #[tokio::test]
 async fn every_case_gives_what_it_says() {
     let bless = std::env::var_os("PROVOST_BLESS").is_some();
-    let engine = Engine::new(EngineOptions::default()).expect("an engine");
+    let options = EngineOptions { external_source: Some(Arc::new(Shelf)), ..EngineOptions::default() };
+    let engine = Engine::new(options).expect("an engine");
     let mut wrong = String::new();
     for file in files() {
         let text = fs::read_to_string(&file).expect("a file of cases");
@@ -99,5 +114,22 @@ async fn what_is_too_large_to_be_kept_is_worked_out_again() {
     for options in [small, EngineOptions::default()] {
         let engine = Engine::new(options).expect("an engine");
         assert_eq!(answer(&engine, query).await, "[20000100000]\n[40000200000]");
+    }
+}
+
+#[tokio::test]
+async fn what_has_to_be_held_whole_is_held_within_the_memory_limit() {
+    let small = EngineOptions { memory_limit: Some(2 << 20), ..EngineOptions::default() };
+    let engine = Engine::new(small).expect("an engine");
+    for plugin in [
+        "evaluate autocluster()",
+        "evaluate basket()",
+        "evaluate sequence_detect(t, 7d, 7d, a = x > 0, b = x > 0)",
+    ] {
+        let query = format!(
+            "range x from 1 to 100000 step 1 | extend s = hash_sha256(x), t = datetime(2026-01-01) + x * 1s | {plugin}"
+        );
+        let answer = answer(&engine, &query).await;
+        assert!(answer.starts_with("error the query needs more memory than the limit allows"), "{answer}");
     }
 }

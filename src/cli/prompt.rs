@@ -67,7 +67,7 @@ pub(super) async fn prompt(app: &App, pipeline: &Pipeline, options: QueryOptions
 }
 
 async fn answer(app: &App, pipeline: &Pipeline, text: &str, options: &QueryOptions) -> anyhow::Result<()> {
-    show(app.output, pipeline.engine().prepare(pipeline.catalog(), text, options).await?).await
+    show(app.output, pipeline.engine().prepare_all(pipeline.catalog(), text, options).await?).await
 }
 
 fn history_file() -> Option<PathBuf> {

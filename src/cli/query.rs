@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use futures::StreamExt;
 use provost_kql::{Prepared, QueryError, QueryOptions};
+use provost_model::inert;
 
 use super::{App, Outcome, prompt};
 use crate::config::Config;
@@ -64,45 +65,98 @@ pub(super) async fn query(app: &App, args: QueryArgs) -> anyhow::Result<Outcome>
     };
     // One query reads just what it needs: decoding whole columns pays where others ask for them too.
     let pipeline = Pipeline::open(&Config { cache_megabytes: 0, ..app.config.clone() }).await?;
-    let prepared = pipeline.engine().prepare(pipeline.catalog(), &text, &options).await?;
+    let tables = pipeline.engine().prepare_all(pipeline.catalog(), &text, &options).await?;
     if args.explain {
-        println!("{}", prepared.explain().await?);
+        for (index, prepared) in tables.iter().enumerate() {
+            if tables.len() > 1 {
+                println!("{}:", name(prepared, index));
+            }
+            println!("{}", prepared.explain().await?);
+        }
         return Ok(Outcome::Complete);
     }
     match args.out {
-        Some(path) => save(app.output, prepared, &path).await?,
-        None => show(app.output, prepared).await?,
+        Some(path) => save(app.output, tables, &path).await?,
+        None => show(app.output, tables).await?,
     }
     Ok(Outcome::Complete)
 }
 
-/// Runs a query and shows what it gives: to people as a table or a chart, to programs row by row.
-pub(super) async fn show(output: Output, prepared: Prepared) -> anyhow::Result<()> {
+/// Runs a query and shows what it gives: to people as tables or charts, to programs row by row.
+pub(super) async fn show(output: Output, tables: Vec<Prepared>) -> anyhow::Result<()> {
     let format = match output.format {
         Format::Json => RowFormat::Json,
         Format::Csv => RowFormat::Csv,
         Format::Table => {
-            let hint = prepared.render().cloned();
-            let result = prepared.collect().await?;
-            match hint.map(|hint| Chart::of(&hint, &result)) {
-                Some(Ok(Some(chart))) => output.page(&chart.terminal(width()))?,
-                Some(Err(problem)) => {
-                    output.table(&result)?;
-                    eprintln!("a table, for {problem}");
+            let several = tables.len() > 1;
+            for (index, prepared) in tables.into_iter().enumerate() {
+                if several {
+                    let line = if index > 0 { "\n" } else { "" };
+                    output.note(format!("{line}{}:", inert::terminal(&name(&prepared, index))));
                 }
-                Some(Ok(None)) | None => output.table(&result)?,
+                show_one(output, prepared).await?;
             }
             return Ok(());
         }
     };
-    match write(format, prepared, std::io::stdout()).await {
+    match write(format, tables, std::io::stdout()).await {
         // Who reads has seen enough.
         Err(error) if is_closed_pipe(&error) => Ok(()),
         other => other,
     }
 }
 
-async fn write(format: RowFormat, prepared: Prepared, out: impl Write + Send) -> anyhow::Result<()> {
+/// What a table is called: as the query says, or by its number.
+fn name(prepared: &Prepared, index: usize) -> String {
+    prepared.name().map_or_else(|| format!("Table_{index}"), str::to_owned)
+}
+
+/// Shows a table, or the chart that it asks for.
+async fn show_one(output: Output, prepared: Prepared) -> anyhow::Result<()> {
+    let hint = prepared.render().cloned();
+    let result = prepared.collect().await?;
+    match hint.map(|hint| Chart::of(&hint, &result)) {
+        Some(Ok(Some(chart))) => output.page(&chart.terminal(width()))?,
+        Some(Err(problem)) => {
+            output.table(&result)?;
+            eprintln!("a table, for {problem}");
+        }
+        Some(Ok(None)) | None => output.table(&result)?,
+    }
+    Ok(())
+}
+
+/// Writes what a query gives. Of several tables, CSV has an empty line between them, and JSON an array of objects with
+/// their names and rows.
+async fn write(format: RowFormat, tables: Vec<Prepared>, mut out: impl Write + Send) -> anyhow::Result<()> {
+    let several = tables.len() > 1;
+    for (index, prepared) in tables.into_iter().enumerate() {
+        match format {
+            RowFormat::Json if several => {
+                let before = if index == 0 { "[" } else { "," };
+                let name = serde_json::to_string(&name(&prepared, index))?;
+                write!(out, "{before}\n{{\"name\":{name},\"rows\":")?;
+                write_rows(format, prepared, &mut out).await?;
+                write!(out, "}}")?;
+            }
+            RowFormat::Parquet if several => {
+                bail!("a Parquet file holds one table, and the query gives several")
+            }
+            _ => {
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                write_rows(format, prepared, &mut out).await?;
+            }
+        }
+    }
+    if several && format == RowFormat::Json {
+        writeln!(out, "\n]")?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn write_rows(format: RowFormat, prepared: Prepared, out: impl Write + Send) -> anyhow::Result<()> {
     let columns = prepared.columns().to_vec();
     let mut batches = prepared.stream().await?;
     let mut rows = RowWriter::begin(format, &columns, &batches.schema(), out)?;
@@ -120,7 +174,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Runs a query into a file, which appears when it is whole.
-async fn save(output: Output, prepared: Prepared, path: &Path) -> anyhow::Result<()> {
+async fn save(output: Output, tables: Vec<Prepared>, path: &Path) -> anyhow::Result<()> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let format = match extension.as_str() {
         "csv" => Some(RowFormat::Csv),
@@ -131,7 +185,7 @@ async fn save(output: Output, prepared: Prepared, path: &Path) -> anyhow::Result
     };
     let part = path.with_added_extension("part");
     let file = File::create(&part).with_context(|| format!("cannot write {}", path.display()))?;
-    if let Err(error) = write_to(format, prepared, file).await {
+    if let Err(error) = write_to(format, tables, file).await {
         // What went wrong is the error to tell; half a file is only in the way.
         let _ = std::fs::remove_file(&part);
         return Err(error);
@@ -142,12 +196,17 @@ async fn save(output: Output, prepared: Prepared, path: &Path) -> anyhow::Result
 }
 
 /// Writes rows in a format; without one, the chart of them.
-async fn write_to(format: Option<RowFormat>, prepared: Prepared, mut file: File) -> anyhow::Result<()> {
+async fn write_to(format: Option<RowFormat>, tables: Vec<Prepared>, mut file: File) -> anyhow::Result<()> {
     if let Some(format) = format {
-        return write(format, prepared, file).await;
+        return write(format, tables, file).await;
     }
-    let Some(hint) = prepared.render().cloned() else {
-        bail!("a picture is drawn of `render`: end the query in it, such as `| render timechart`");
+    let mut drawn = tables.into_iter().filter_map(|prepared| Some((prepared.render().cloned()?, prepared)));
+    let (hint, prepared) = match (drawn.next(), drawn.next()) {
+        (Some(drawn), None) => drawn,
+        (Some(_), Some(_)) => bail!("one picture is drawn of one `render`, and the query has several"),
+        (None, _) => {
+            bail!("a picture is drawn of `render`: end the query in it, such as `| render timechart`")
+        }
     };
     let chart = Chart::of(&hint, &prepared.collect().await?).map_err(anyhow::Error::msg)?;
     let Some(chart) = chart else { bail!("`render {}` draws no picture", hint.kind) };

@@ -39,7 +39,7 @@ impl Content {
             files(name, built_in, folder.map(|folder| folder.join(name)).as_deref(), extensions)
         };
         Ok(Self {
-            detections: kind("detections", &DETECTIONS, &["yaml", "yml"])?,
+            detections: kind("detections", &DETECTIONS, &["yaml", "yml", "kql", "csl"])?,
             watchlists: kind("watchlists", &WATCHLISTS, &["csv"])?,
         })
     }

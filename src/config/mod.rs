@@ -8,6 +8,7 @@ mod schedules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use provost_connectors::ExternalHost;
 use provost_connectors::config::{AwsConfig, AzureConfig, HttpConfig, SinkConfig, SourceConfig};
 use serde::Deserialize;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub query_timeout_seconds: u64,
     /// A GeoIP database in MaxMind's format, for `geo_info_from_ip_address()`. Defaults to none.
     pub geoip_database: Option<PathBuf>,
+    /// The hosts from which `externaldata` in queries and rules may read files, over https. Defaults to none.
+    pub external_hosts: Vec<ExternalHost>,
     /// A folder with `detections`, `bridges`, `playbooks` and `watchlists` of one's own. A file there takes the place
     /// of the built-in one of the same name.
     pub content: Option<PathBuf>,
@@ -74,6 +77,7 @@ impl Default for Config {
             cache_megabytes: 512,
             query_timeout_seconds: 300,
             geoip_database: None,
+            external_hosts: Vec::new(),
             content: None,
             rules: RuleChoice::default(),
             schedules: PathBuf::from("schedules"),
@@ -167,6 +171,16 @@ mod tests {
         assert_eq!(config.http.attempts, 3);
         let error = load("", &[("PROVOST_HTTP__ATTEMPT", "3")]).expect_err("no such key").to_string();
         assert!(error.contains("did you mean 'attempts'?"), "{error}");
+    }
+
+    #[test]
+    fn an_external_host_is_a_host_alone() {
+        let config =
+            load("", &[("PROVOST_EXTERNAL_HOSTS", "['Lists.example', 'b.example:8443']")]).expect("hosts");
+        let hosts: Vec<String> = config.external_hosts.iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, ["lists.example", "b.example:8443"]);
+        let error = load("external_hosts = ['https://a.example/']\n", &[]).expect_err("a URL").to_string();
+        assert!(error.contains("line 1") && error.contains("without https://"), "{error}");
     }
 
     #[test]

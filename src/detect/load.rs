@@ -21,7 +21,12 @@ pub struct RuleFile {
 impl RuleFile {
     /// Reads a file.
     pub fn read(path: &Path) -> Self {
-        Self { path: path.to_owned(), result: text(path).and_then(|text| Rule::parse(&text)) }
+        Self { path: path.to_owned(), result: text(path).and_then(|text| Rule::parse_file(path, &text)) }
+    }
+
+    /// Reads the text of a file.
+    pub fn parse(path: &Path, text: &str) -> Self {
+        Self { path: path.to_owned(), result: Rule::parse_file(path, text) }
     }
 
     /// The rule, where the file could be read.
@@ -69,9 +74,10 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() && !path.is_symlink() {
             collect(&path, paths)?;
-        } else if path
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
+        } else if super::bare_query::is_kql_file(&path)
+            || path
+                .extension()
+                .is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
         {
             paths.push(path);
         }

@@ -5,6 +5,7 @@
 //! the tests that the files carry, and [`evaluate`] (or, step by step, [`Evaluator`]) turns rows into findings: one
 //! fact, one finding, the same on every run.
 
+mod bare_query;
 mod check;
 mod custom_detection;
 mod entities;

@@ -1,5 +1,7 @@
 //! Rule files into rules: what is not understood is a problem or a warning with its line, never a panic.
 
+use std::path::Path;
+
 use chrono::TimeDelta;
 use provost_model::{EntityKind, Family, Severity};
 
@@ -9,7 +11,7 @@ use super::rule::{
 };
 use super::sample::RuleTest;
 use super::yaml::{Fields, Node, Problem, Problems, Yaml, count, flag, real, text, texts};
-use super::{custom_detection, span};
+use super::{bare_query, custom_detection, span};
 
 /// A rule file that could be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +39,23 @@ const CARRIED: [&str; 10] = [
 impl Rule {
     /// Reads a rule file: an analytics rule or a hunting query of the public format, or a custom detection.
     pub fn parse(file: &str) -> Result<ParsedRule, Vec<Problem>> {
-        let document = Node::read(file).map_err(|problem| vec![problem])?;
+        Self::read(Node::read(file).map_err(|problem| vec![problem])?)
+    }
+
+    /// Reads a file by its name too: one that is nothing but KQL is a hunting query.
+    pub(super) fn parse_file(path: &Path, text: &str) -> Result<ParsedRule, Vec<Problem>> {
+        let is_kql_file = bare_query::is_kql_file(path);
+        let yaml = if is_kql_file { Err(unreadable(text)) } else { Node::read(text) };
+        match yaml {
+            Ok(document @ Node { value: Yaml::Map(_), .. }) => Self::read(document),
+            yaml => match bare_query::as_hunting_rule(path, text) {
+                Some(document) => Self::read(document),
+                None => Self::read(yaml.map_err(|problem| vec![problem])?),
+            },
+        }
+    }
+
+    fn read(document: Node) -> Result<ParsedRule, Vec<Problem>> {
         let document = custom_detection::as_analytics_rule(&document).unwrap_or(document);
         let mut problems = Vec::new();
         let rule = Fields::of(&document, "", &mut problems).and_then(|fields| rule(fields, &mut problems));
@@ -46,6 +64,12 @@ impl Rule {
             _ => Err(problems),
         }
     }
+}
+
+/// What is wrong with a text as KQL.
+fn unreadable(text: &str) -> Problem {
+    let message = provost_kql::parse(text).err().map(|faults| faults.to_string()).unwrap_or_default();
+    Problem { line: 0, key: String::new(), message }
 }
 
 fn rule(mut fields: Fields<'_>, problems: &mut Problems) -> Option<ParsedRule> {

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Error, bail};
 use chrono::{DateTime, Utc};
-use provost_connectors::Source;
+use provost_connectors::{ExternalFiles, Source};
 use provost_kql::{Catalog, Engine, EngineOptions, QueryOptions, ResultSet, Table};
 use provost_model::{Finding, Incident, Partition};
 
@@ -25,7 +25,8 @@ pub use pull::{Batches, PullRequest, PullSummary};
 
 use crate::config::{Config, Content, RuleChoice};
 use crate::correlate::Content as CorrelationContent;
-use crate::detect::{Rule, RuleFile, Watchlist, Watchlists};
+use crate::detect::{RuleFile, Watchlist, Watchlists};
+use crate::external::Files;
 use crate::lake::{Lake, LakeCatalog};
 use crate::triage::{self, Playbook};
 
@@ -53,17 +54,16 @@ impl Pipeline {
     /// Opens the lake and reads the content.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let lake = Arc::new(Lake::open(&config.lake)?.with_cache(config.cache_megabytes << 20));
+        let files = ExternalFiles::new(&config.http, config.external_hosts.clone()).map_err(Error::msg)?;
         let engine = Engine::new(EngineOptions {
             memory_limit: Some(config.memory_megabytes.max(16) << 20),
             geoip_database: config.geoip_database.clone(),
+            external_source: Some(Arc::new(Files(files))),
             ..EngineOptions::default()
         })?;
         let content = Content::load(config.content.as_deref())?;
-        let rules: Vec<RuleFile> = content
-            .detections
-            .iter()
-            .map(|file| RuleFile { path: file.path.clone(), result: Rule::parse(&file.text) })
-            .collect();
+        let rules: Vec<RuleFile> =
+            content.detections.iter().map(|file| RuleFile::parse(&file.path, &file.text)).collect();
         let rules = chosen(rules, &config.rules)?;
         let mut watchlists = Watchlists::default();
         let mut tables: BTreeMap<String, Table> = BTreeMap::new();

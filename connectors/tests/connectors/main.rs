@@ -5,6 +5,7 @@ mod azure_sources;
 mod configuration;
 mod corpora;
 mod credentials;
+mod external_files;
 mod fixtures;
 mod http_stack;
 mod mock_clouds;

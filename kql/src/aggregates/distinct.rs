@@ -36,7 +36,7 @@ const REGISTERS: usize = 1 << PRECISION;
 const MOST_RANK: usize = 64 - PRECISION as usize + 1;
 
 /// `dcount(value)`; with `EXACT`, `count_distinct(value)`, which is exact without bound.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Distinct<const EXACT: bool> {
     /// Hashes, sorted up to `sorted`, then as they came.
     hashes: Vec<u64>,
@@ -45,6 +45,12 @@ pub(crate) struct Distinct<const EXACT: bool> {
 }
 
 impl<const EXACT: bool> Distinct<EXACT> {
+    /// The values' hashes, sorted, where they are few enough to be known exactly.
+    pub(super) fn exact(&mut self) -> Option<&[u64]> {
+        self.settle();
+        self.registers.is_none().then_some(self.hashes.as_slice())
+    }
+
     fn insert(&mut self, hash: u64) {
         if let Some(registers) = &mut self.registers {
             register(registers, hash);

@@ -24,7 +24,7 @@ pub(crate) trait Sketch: State {
 }
 
 /// `hll(value)`: the values that `dcount()` counts.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Hll(Distinct<false>);
 
 impl Hll {
@@ -32,6 +32,50 @@ impl Hll {
     pub(crate) fn count(self) -> Value<'static> {
         self.0.finish()
     }
+
+    /// How many values the first set has, the first two have in common, and so on.
+    pub(crate) fn intersections(mut sets: Vec<Hll>) -> Vec<i64> {
+        let exact: Option<Vec<&[u64]>> = sets.iter_mut().map(|set| set.0.exact()).collect();
+        if let Some(exact) = exact {
+            let mut common: Option<Vec<u64>> = None;
+            return exact
+                .iter()
+                .map(|set| {
+                    let both = match common.take() {
+                        Some(mut common) => {
+                            common.retain(|hash| set.binary_search(hash).is_ok());
+                            common
+                        }
+                        None => set.to_vec(),
+                    };
+                    let count = i64::try_from(both.len()).unwrap_or(i64::MAX);
+                    common = Some(both);
+                    count
+                })
+                .collect();
+        }
+        let mut least = i64::MAX;
+        (1..=sets.len())
+            .map(|count| {
+                least = common_estimate(&sets[..count]).clamp(0, least);
+                least
+            })
+            .collect()
+    }
+}
+
+/// How many values all sets have, by the sizes of the unions of some of them: added and taken away in turn.
+fn common_estimate(sets: &[Hll]) -> i64 {
+    fn unions(union: Option<&Hll>, rest: &[Hll], odd: bool) -> i64 {
+        let Some((first, rest)) = rest.split_first() else {
+            let count = union.and_then(|union| union.clone().count().as_long()).unwrap_or(0);
+            return if odd { count } else { -count };
+        };
+        let mut with_first = union.cloned().unwrap_or_default();
+        with_first.merge(first.clone());
+        unions(union, rest, odd).saturating_add(unions(Some(&with_first), rest, !odd))
+    }
+    unions(None, sets, false)
 }
 
 impl State for Hll {

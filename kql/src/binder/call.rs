@@ -172,6 +172,11 @@ impl<'a> Binder<'a> {
                     None => self.scalar(&default.value, context)?,
                 }
             }
+            "iscolumnexists" => {
+                let column = self.constant_text(args, 0, span)?;
+                let found = context.row.is_some_and(|row| row.find(&column).is_some());
+                Typed::literal(Value::Bool(found), KqlType::Bool)
+            }
             "pack_all" => {
                 let Some(row) = context.row else { return fault(span, "there are no columns here") };
                 let mut values = vec![Typed::literal(Value::Bool(false), KqlType::Bool)];
@@ -215,6 +220,17 @@ impl<'a> Binder<'a> {
                 }
                 let Some(function) = functions::lookup("bag_pack") else { return Ok(None) };
                 apply(function, values, span)?
+            }
+            "estimate_data_size" => {
+                let Some(row) = context.row else { return fault(span, "there are no columns here") };
+                let mut columns = Vec::new();
+                for arg in args {
+                    match &arg.value.kind {
+                        ExprKind::Star => columns.extend(row.columns.iter().map(|col| col.typed())),
+                        _ => columns.push(self.column_of(row, &arg.value)?.typed()),
+                    }
+                }
+                functions::data_size(columns)
             }
             "extract" if args.len() == 4 => {
                 // The fourth argument is the type to convert to.

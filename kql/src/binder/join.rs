@@ -6,7 +6,7 @@ use datafusion::common::{Column as PlanColumn, JoinType};
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 
 use super::operator::{no_column, setting};
-use super::relation::free_name;
+use super::relation::{free_name, names_beside};
 use super::types::{bool_literal, cast, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
 use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Operator, OperatorKind, Setting, Span, TextOp};
@@ -141,18 +141,16 @@ impl<'a> Binder<'a> {
             Kind::RightSemi | Kind::RightAnti => (false, true),
             _ => (true, true),
         };
-        let mut taken = HashSet::new();
-        let mut columns = Vec::new();
+        let left_names = left.names().filter(|_| with_left);
+        let right_names = names_beside(left_names.clone(), right.names());
+        let left_names = left_names.map(str::to_owned).collect();
         let sides = [
-            (&left, with_left, matches!(kind, Kind::RightOuter | Kind::FullOuter)),
-            (&right, with_right, matches!(kind, Kind::LeftOuter | Kind::FullOuter)),
+            (&left, left_names, with_left, matches!(kind, Kind::RightOuter | Kind::FullOuter)),
+            (&right, right_names, with_right, matches!(kind, Kind::LeftOuter | Kind::FullOuter)),
         ];
-        for (side, kept, may_lack) in sides {
-            for col in side.columns.iter().filter(|_| kept) {
-                let name = free_name(&col.name, &taken);
-                taken.insert(name.clone());
-                columns.push((name, present(col, may_lack)));
-            }
+        let mut columns: Vec<(String, Typed)> = Vec::new();
+        for (side, names, _, may_lack) in sides.into_iter().filter(|(_, _, kept, _)| *kept) {
+            columns.extend(names.into_iter().zip(side.columns.iter().map(|col| present(col, may_lack))));
         }
         let hidden = if with_left { left.hidden.clone() } else { right.hidden.clone() };
         let base = if with_left { &left } else { &right };
@@ -311,17 +309,11 @@ impl<'a> Binder<'a> {
             .flat_map(|(_, right)| right.expr.column_refs().into_iter().cloned().collect::<Vec<_>>())
             .collect();
         let plan = self.joined(&left, &right, keys, kind)?;
-        let mut taken = HashSet::new();
-        let mut columns = Vec::new();
-        for col in &left.columns {
-            taken.insert(col.name.clone());
-            columns.push((col.name.clone(), col.typed()));
-        }
-        for col in right.columns.iter().filter(|col| !key_columns.contains(&col.column)) {
-            let name = free_name(&col.name, &taken);
-            taken.insert(name.clone());
-            columns.push((name, present(col, kind == Kind::LeftOuter)));
-        }
+        let added = right.columns.iter().filter(|col| !key_columns.contains(&col.column));
+        let names = names_beside(left.names(), added.clone().map(|col| col.name.as_str()));
+        let mut columns: Vec<(String, Typed)> =
+            left.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
+        columns.extend(names.into_iter().zip(added.map(|col| present(col, kind == Kind::LeftOuter))));
         let joined = Relation { plan, order: Vec::new(), ..left.clone() };
         self.project(&joined, columns, left.hidden.clone())
     }

@@ -1,13 +1,17 @@
 //! From the syntax tree to a plan: names, scopes, types.
 
 mod call;
+mod detect;
 mod expand;
 mod expression;
+mod external;
 mod join;
 mod operator;
 mod parse;
+mod patterns;
 mod plugin;
 mod relation;
+mod results;
 mod scan;
 mod series;
 mod source;
@@ -15,13 +19,13 @@ mod summarize;
 mod types;
 mod window;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 
 pub(crate) use relation::{Col, Relation};
 pub(crate) use types::{cast, common, text_literal};
@@ -33,6 +37,7 @@ use crate::ast::{
 use crate::catalog::Table;
 use crate::diagnostics::Diagnostic;
 use crate::engine::{QueryOptions, RenderHint};
+use crate::external::Files;
 use crate::functions::{GeoIp, Typed};
 use crate::memo::{Reads, reads};
 use crate::time;
@@ -41,9 +46,18 @@ use crate::value::Value;
 
 /// What a query became.
 pub(crate) struct Bound {
+    /// What it gives, at least one.
+    pub(crate) results: Vec<BoundResult>,
+    /// The tables that it reads.
+    pub(crate) tables: Vec<String>,
+}
+
+/// One table that a query gives.
+pub(crate) struct BoundResult {
+    /// What the query calls it.
+    pub(crate) name: Option<String>,
     pub(crate) plan: LogicalPlan,
     pub(crate) columns: Vec<Column>,
-    pub(crate) tables: Vec<String>,
     pub(crate) render: Option<RenderHint>,
 }
 
@@ -98,6 +112,10 @@ pub(crate) struct Environment<'a> {
     pub(crate) options: &'a QueryOptions,
     pub(crate) answers: &'a Answers,
     pub(crate) geoip: Option<&'a Arc<GeoIp>>,
+    /// What `externaldata` may read.
+    pub(crate) files: Option<&'a Arc<Files>>,
+    /// Whether the query may give several tables.
+    pub(crate) several: bool,
 }
 
 /// What a name stands for.
@@ -201,19 +219,22 @@ pub(crate) fn bind(query: &Query, environment: &Environment<'_>) -> Binding<Boun
         let typed = scalar_literal(scalar);
         binder.scope = with(&binder.scope, name, Definition::Scalar(typed));
     }
-    let mut result = None;
+    let mut results: Vec<BoundResult> = Vec::new();
     for statement in &query.statements {
         if let Statement::Expression(expr) = statement {
-            // Of several results the last is the query's.
-            result = Some(binder.result(expr)?);
+            if !environment.several {
+                // Where one table is asked for, the last statement's is the query's.
+                results.clear();
+            }
+            results.extend(binder.results(expr)?);
         } else {
             binder.statement(statement)?;
         }
     }
-    let Some(relation) = result else {
+    if results.is_empty() {
         return fault(Span::default(), "the query has only definitions; end it with an expression");
-    };
-    binder.finish(relation)
+    }
+    Ok(Bound { results, tables: binder.tables.into_iter().collect() })
 }
 
 fn scalar_literal(scalar: &Scalar) -> Typed {
@@ -288,32 +309,6 @@ impl<'a> Binder<'a> {
             Any::Scalar(typed) => Definition::Scalar(typed),
             Any::Table(relation) => Definition::Table(Rc::new(relation)),
         })
-    }
-
-    /// The value of an expression statement; a scalar is a table of one cell.
-    fn result(&mut self, expr: &'a Expr) -> Binding<Relation> {
-        self.render = None;
-        match self.any(expr, &mut Context::default())? {
-            Any::Table(relation) => Ok(relation),
-            Any::Scalar(typed) => {
-                let one = Relation::new(LogicalPlanBuilder::empty(true).build()?, Vec::new());
-                self.project(&one, vec![("print_0".to_owned(), typed)], Vec::new())
-            }
-        }
-    }
-
-    fn finish(mut self, relation: Relation) -> Binding<Bound> {
-        let columns: Vec<Column> =
-            relation.columns.iter().map(|col| Column::new(&col.name, col.kind)).collect();
-        // The plan's last step gives the columns the names that readers see; a name met twice keeps its number.
-        let mut seen = HashSet::new();
-        let mut exprs = Vec::with_capacity(relation.columns.len());
-        for col in &relation.columns {
-            let name = if seen.insert(col.name.clone()) { col.name.clone() } else { self.fresh(&col.name) };
-            exprs.push(PlanExpr::Column(col.column.clone()).alias(name));
-        }
-        let plan = LogicalPlanBuilder::from(relation.plan).project(exprs)?.build()?;
-        Ok(Bound { plan, columns, tables: self.tables.into_iter().collect(), render: self.render })
     }
 
     /// Counts the work of binding, which functions that call one another can multiply.

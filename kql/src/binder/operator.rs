@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, SortExpr};
 
 use super::expression::{fold, truth};
+use super::results::one_table;
 use super::source::matches_wildcard;
 use super::summarize::Names;
 use super::types::cast;
@@ -120,9 +121,10 @@ impl<'a> Binder<'a> {
                     "make each branch a query of its own, or let `union` put their rows together",
                 ),
             },
-            OperatorKind::Facet { .. } => {
-                one_table(span, "facet", "`summarize count() by …` gives the values of a column")
-            }
+            OperatorKind::Facet { by, body } => match (by.as_slice(), body) {
+                ([column], None) => self.facet_of(relation, column),
+                _ => one_table(span, "facet", "`summarize count() by …` gives the values of a column"),
+            },
             OperatorKind::MakeSeries { aggregates, axis, from, to, step, inclusive, by, .. } => {
                 let span_of = super::series::Axis {
                     axis,
@@ -530,12 +532,6 @@ impl<'a> Binder<'a> {
         result.parts = outer_parts;
         Ok(result)
     }
-}
-
-/// Refuses an operator that gives several tables.
-fn one_table<T>(span: Span, operator: &str, instead: &str) -> Binding<T> {
-    let message = format!("`{operator}` gives several tables, and a query gives one");
-    Err(Stop::Fault(Box::new(Diagnostic::new(span, message).with_help(instead))))
 }
 
 /// A setting's value as text.

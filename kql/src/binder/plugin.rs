@@ -2,11 +2,17 @@
 
 use std::collections::HashSet;
 
-use datafusion::common::JoinType;
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator};
+use datafusion::common::{JoinType, ScalarValue};
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{
+    Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowFunctionDefinition,
+};
 use serde_json::Value as Json;
 
-use super::relation::free_name;
+use super::expression::truth;
+use super::relation::{free_name, names_beside};
 use super::types::{cast, compare, not_null_text, text_literal};
 use super::{Binder, Binding, Context, Relation, Stop, fault};
 use crate::aggregates::{self, Keys, grouped};
@@ -14,11 +20,12 @@ use crate::ast::{Argument, Expr, ExprKind, Literal, Name};
 use crate::diagnostics::Diagnostic;
 use crate::functions::Typed;
 use crate::json::Step;
+use crate::plugins;
 use crate::types::KqlType;
 use crate::value::{Cells, Value};
 
-/// The plugins.
-const PLUGINS: &[&str] = &["bag_unpack", "ipv4_lookup", "ipv6_lookup", "narrow", "pivot"];
+/// The most sets of `dcount_intersect`.
+const MAX_SETS: usize = 16;
 
 /// The most columns that a plugin makes of the data.
 const MAX_COLUMNS: usize = 1_000;
@@ -36,9 +43,18 @@ impl<'a> Binder<'a> {
             "pivot" => self.pivot(relation, name, args),
             "narrow" => self.narrow(relation),
             "ipv4_lookup" | "ipv6_lookup" => self.ip_lookup(relation, name, args),
+            "sequence_detect" => self.sequence_detect(relation, name, args),
+            "autocluster" | "basket" | "diffpatterns" => self.patterns(relation, name, args),
+            "dcount_intersect" => self.dcount_intersect(relation, name, args),
+            "rows_near" => self.rows_near(relation, name, args),
             other => {
-                let diagnostic = Diagnostic::new(name.span, format!("the plugin `{other}` is not supported"));
-                Err(Stop::Fault(Box::new(diagnostic.did_you_mean(other, PLUGINS.iter().copied()))))
+                let message = match plugins::refused(other) {
+                    Some(why) => format!("the plugin `{other}` is not supported: {why}"),
+                    None => format!("the plugin `{other}` is not supported"),
+                };
+                let diagnostic = Diagnostic::new(name.span, message);
+                let known = plugins::PLUGINS.iter().map(|plugin| plugin.name);
+                Err(Stop::Fault(Box::new(diagnostic.did_you_mean(other, known))))
             }
         }
     }
@@ -241,6 +257,71 @@ impl<'a> Binder<'a> {
         self.union_of(relations, false, None)
     }
 
+    /// How many values sets have in common: the first, the first two, and so on.
+    fn dcount_intersect(
+        &mut self,
+        relation: Relation,
+        name: &'a Name,
+        args: &'a [Argument],
+    ) -> Binding<Relation> {
+        if !(2..=MAX_SETS).contains(&args.len()) {
+            return fault(name.span, format!("from 2 to {MAX_SETS} columns of `hll()` are needed"));
+        }
+        let mut sets = Vec::new();
+        for arg in args {
+            let typed = self.scalar(&arg.value, &mut Context::row(&relation))?;
+            if typed.kind != KqlType::Dynamic {
+                let message = format!("what `hll()` gives is needed here, not a {}", typed.kind);
+                return fault(arg.value.span, message);
+            }
+            sets.push(typed);
+        }
+        let count = sets.len();
+        let counts = crate::functions::dcount_intersect(sets);
+        let columns = (0_i64..).take(count).map(|at| {
+            let value = crate::functions::dynamic_path(counts.clone(), Step::Index(at));
+            (format!("s{at}"), cast(value, KqlType::Long))
+        });
+        self.with_columns(&relation, columns.collect())
+    }
+
+    /// The rows around those for which a condition holds.
+    fn rows_near(&mut self, relation: Relation, name: &'a Name, args: &'a [Argument]) -> Binding<Relation> {
+        let [condition, before, after @ ..] = args else {
+            return fault(name.span, "a condition and a number of rows are needed");
+        };
+        let holds = self.scalar(&condition.value, &mut Context::row(&relation))?;
+        let holds = truth(holds, condition.value.span)?;
+        let before = self.constant_count(&before.value)?;
+        let after = match after.first() {
+            Some(after) => self.constant_count(&after.value)?,
+            None => before,
+        };
+        let relation = self.with_rank(relation)?;
+        let near = WindowFrame::new_bounds(
+            WindowFrameUnits::Rows,
+            WindowFrameBound::Preceding(ScalarValue::UInt64(u64::try_from(after).ok())),
+            WindowFrameBound::Following(ScalarValue::UInt64(u64::try_from(before).ok())),
+        );
+        let Some(rank) = relation.hidden.last().map(|rank| PlanExpr::Column(rank.column.clone())) else {
+            return fault(name.span, "the rows have no order");
+        };
+        // A sum can let go of the rows that it leaves behind, as it moves on.
+        let sum = WindowFunctionDefinition::AggregateUDF(sum_udaf());
+        let mut window = WindowFunction::new(sum, vec![cast(holds, KqlType::Long).expr]);
+        window.params.partition_by = relation.parts.iter().cloned().map(PlanExpr::Column).collect();
+        window.params.order_by = vec![rank.sort(true, true)];
+        window.params.window_frame = near;
+        let fresh = self.fresh("near");
+        let pending = vec![(fresh.clone(), PlanExpr::WindowFunction(Box::new(window)))];
+        let mut relation = self.apply_windows(relation, pending)?;
+        relation.hidden.pop();
+        let near = PlanExpr::Column(datafusion::common::Column::new_unqualified(fresh));
+        let none = Typed::literal(Value::Long(0), KqlType::Long).expr;
+        relation.plan = LogicalPlanBuilder::from(relation.plan).filter(near.gt(none))?.build()?;
+        Ok(relation)
+    }
+
     /// The rows of a table whose range holds an address.
     fn ip_lookup(&mut self, left: Relation, name: &'a Name, args: &'a [Argument]) -> Binding<Relation> {
         let mut placed: Vec<&'a Argument> = args.iter().filter(|arg| arg.name.is_none()).collect();
@@ -274,18 +355,11 @@ impl<'a> Binder<'a> {
         let plan = LogicalPlanBuilder::from(left.plan.clone())
             .join_on(right.plan.clone(), kind, [condition])?
             .build()?;
-        let mut taken = HashSet::new();
-        let mut columns = Vec::new();
-        for (col, may_lack) in left
-            .columns
-            .iter()
-            .map(|col| (col, false))
-            .chain(right.columns.iter().map(|col| (col, unmatched)))
-        {
-            let column = free_name(&col.name, &taken);
-            taken.insert(column.clone());
+        let mut columns: Vec<(String, Typed)> =
+            left.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
+        for (column, col) in names_beside(left.names(), right.names()).into_iter().zip(&right.columns) {
             let mut typed = col.typed();
-            if may_lack && typed.kind == KqlType::String {
+            if unmatched && typed.kind == KqlType::String {
                 typed.expr = not_null_text(typed.expr);
             }
             columns.push((column, typed));

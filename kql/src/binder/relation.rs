@@ -63,7 +63,7 @@ impl Relation {
         self.columns.iter().chain(&self.hidden).find(|col| col.name == name)
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.columns.iter().map(|col| col.name.as_str())
     }
 
@@ -109,6 +109,22 @@ pub(crate) fn free_name(name: &str, taken: &HashSet<String>) -> String {
         return name.to_owned();
     }
     (1..).map(|number| format!("{name}{number}")).find(|name| !taken.contains(name)).unwrap_or_default()
+}
+
+/// What columns are called that come to others: their own names, or where the others have them, with the first number that
+/// none of all has.
+pub(crate) fn names_beside<'n>(
+    others: impl Iterator<Item = &'n str>,
+    own: impl Iterator<Item = &'n str> + Clone,
+) -> Vec<String> {
+    let others: HashSet<&str> = others.collect();
+    let mut taken: HashSet<String> = others.iter().copied().chain(own.clone()).map(str::to_owned).collect();
+    let name = |name: &str| {
+        let name = if others.contains(name) { free_name(name, &taken) } else { name.to_owned() };
+        taken.insert(name.clone());
+        name
+    };
+    own.map(name).collect()
 }
 
 impl Binder<'_> {

@@ -35,10 +35,9 @@ impl<'a> Binder<'a> {
             OperatorKind::Print(values) => self.print(values),
             OperatorKind::Range { name, from, to, step } => self.range(name, from, to, step, span),
             OperatorKind::Datatable { columns, cells } => self.datatable(columns, cells, span),
-            OperatorKind::ExternalData { .. } => fault(
-                span,
-                "`externaldata` would fetch from the network, which a query may not do here; load the data as a watchlist",
-            ),
+            OperatorKind::ExternalData { columns, sources, settings } => {
+                self.external_data(columns, sources, settings, span)
+            }
             OperatorKind::Union { settings, tables } => self.union(None, settings, tables, span),
             OperatorKind::Search { settings, tables, predicate } => {
                 self.search(settings, tables, predicate, span)

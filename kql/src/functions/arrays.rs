@@ -254,7 +254,8 @@ pub(super) fn functions() -> Vec<Function> {
             "The number of elements; null for what is no array.",
             ("array_length(dynamic([1, 2]))", "2"),
             |row| row.array(0).map(|items| items.len()).into(),
-        ),
+        )
+        .also(&["arraylength"]),
         eval(
             "array_concat",
             "(array: dynamic, ...) -> dynamic",

@@ -368,7 +368,14 @@ pub(super) fn functions() -> Vec<Function> {
             ("datetime_part('month', datetime(2026-03-01))", "3"),
             datetime_part,
         )
-        .also(&["date_part"]),
+        .also(&["date_part", "datepart"]),
+        eval(
+            "datetime_list_timezones",
+            "() -> dynamic",
+            "The names of the time zones.",
+            ("array_index_of(datetime_list_timezones(), 'Europe/Paris') >= 0", "true"),
+            |_| Value::json(&chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect()),
+        ),
         eval(
             "format_datetime",
             "(time: datetime, format: string) -> string",

@@ -383,7 +383,8 @@ pub(super) fn functions() -> Vec<Function> {
             |row| {
                 if row.text(0).is_empty() { Value::Null } else { Value::json(&url_parts(row.text(0))) }
             },
-        ),
+        )
+        .also(&["parseurl"]),
         eval(
             "parse_urlquery",
             "(query: string) -> dynamic",
@@ -394,7 +395,8 @@ pub(super) fn functions() -> Vec<Function> {
                 let query = query.split_once('?').map_or(query, |(_, query)| query);
                 Value::json(&serde_json::json!({ "Query Parameters": query_parts(query) }))
             },
-        ),
+        )
+        .also(&["parseurlquery"]),
         eval(
             "parse_xml",
             "(text: string) -> dynamic",

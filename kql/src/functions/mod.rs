@@ -16,6 +16,7 @@ pub(crate) mod kernel;
 mod math;
 mod pairs;
 mod path;
+mod probability;
 mod regex;
 mod series;
 mod sketch;
@@ -35,7 +36,8 @@ pub(crate) use pairs::{PairFormat, key_values};
 pub(crate) use path::{dynamic_path, dynamic_text, step_value};
 pub(crate) use regex::{PARSED, check_regex, regex_groups};
 pub(crate) use series::number as json_number;
-pub(crate) use special::{in_dynamic, new_guid, random, tuple_element};
+pub(crate) use sketch::dcount_intersect;
+pub(crate) use special::{data_size, in_dynamic, new_guid, random, tuple_element};
 
 use crate::types::KqlType;
 use crate::value::Value;
@@ -239,6 +241,7 @@ const SUBJECTS: &[Subject] = &[
     ("Conditions", conditional::functions),
     ("Date and time", datetime::functions),
     ("Mathematics", math::functions),
+    ("Probability", probability::functions),
     ("Dynamic values", dynamic::functions),
     ("Arrays and sets", arrays::functions),
     ("IP addresses", ip::functions),
@@ -394,6 +397,13 @@ pub(crate) fn tuple_of(name: &str) -> Option<&'static [(&'static str, KqlType)]>
             ("left_interception", Real),
             ("left_variance", Real),
             ("left_rvariance", Real),
+        ],
+        "series_fit_poly" => &[
+            ("rsquare", Real),
+            ("coefficients", Dynamic),
+            ("variance", Real),
+            ("rvariance", Real),
+            ("poly_fit", Dynamic),
         ],
         "series_decompose" | "series_decompose_forecast" => {
             &[("baseline", Dynamic), ("seasonal", Dynamic), ("trend", Dynamic), ("residual", Dynamic)]

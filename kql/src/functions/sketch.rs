@@ -3,12 +3,21 @@
 use serde_json::Value as Json;
 
 use super::convert::truncate;
-use super::{Function, Row, eval};
+use super::{Function, Kernel, Row, Typed, eval};
 use crate::aggregates::{Digest, Hll, Sketch};
+use crate::types::KqlType;
 use crate::value::Value;
 
 fn merge<S: Sketch>(row: &Row<'_>) -> Value<'static> {
     S::merged(row).map_or(Value::Null, S::finish)
+}
+
+/// How many values sets have in common: the first, the first two, and so on, as an array.
+pub(crate) fn dcount_intersect(sets: Vec<Typed>) -> Typed {
+    Kernel::call("dcount_intersect", sets, KqlType::Dynamic, |row| {
+        let sets: Option<Vec<Hll>> = (0..row.len()).map(|index| Hll::read(&row.json(index))).collect();
+        sets.map_or(Value::Null, |sets| Value::json(&Hll::intersections(sets).into()))
+    })
 }
 
 fn digest(row: &Row<'_>) -> Option<Digest> {

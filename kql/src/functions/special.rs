@@ -46,6 +46,20 @@ pub(crate) fn tuple_element(tuple: Typed, at: i64) -> Typed {
     super::dynamic_path(tuple, Step::Index(at))
 }
 
+/// `estimate_data_size()`: the bytes of values as Kusto counts them: text as it is, other types at their width.
+pub(crate) fn data_size(columns: Vec<Typed>) -> Typed {
+    Kernel::call("estimate_data_size", columns, KqlType::Long, |row| {
+        let size = |index: usize| match row.kind(index) {
+            KqlType::Bool => 1,
+            KqlType::Int => 4,
+            KqlType::Long | KqlType::Real | KqlType::Datetime | KqlType::Timespan => 8,
+            KqlType::Decimal | KqlType::Guid => 16,
+            KqlType::String | KqlType::Dynamic => row.text(index).len(),
+        };
+        (0..row.len()).map(size).sum::<usize>().into()
+    })
+}
+
 /// `rand()`: a number in [0, 1), or a whole one below the argument.
 pub(crate) fn random(of: Typed) -> Typed {
     let udf = ScalarUDF::from(Random { text: false, signature: Signature::any(1, Volatility::Volatile) });
@@ -161,6 +175,12 @@ pub(super) fn functions() -> Vec<Function> {
         )
         .also(&["columnifexists"]),
         special(
+            "iscolumnexists",
+            "(name: string) -> bool",
+            "Whether the table has a column of that name.",
+            ("iscolumnexists('Nowhere')", "false"),
+        ),
+        special(
             "column_names_of",
             "(table: any) -> dynamic",
             "The names of a table's columns.",
@@ -235,6 +255,12 @@ pub(super) fn functions() -> Vec<Function> {
             "(column: any, ...) -> dynamic",
             "The named columns as a bag.",
             ("toscalar(print a=1, b='x' | project bag_pack_columns(b))", "{\"b\":\"x\"}"),
+        ),
+        special(
+            "estimate_data_size",
+            "(column: any, ...) -> long",
+            "The bytes that the columns of the row take, or with `*` all of them.",
+            ("toscalar(print a=1, b='abc' | project estimate_data_size(*))", "11"),
         ),
         special(
             "rand",

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod shelf;
+
 use std::path::{Path, PathBuf};
 
 /// The folder of shared corpora, or `None` after saying that it is not there.

@@ -1,5 +1,7 @@
 //! Places, and how far apart they are.
 
+use serde_json::Value as Json;
+
 use super::{Function, Row, eval};
 use crate::value::Value;
 
@@ -26,6 +28,15 @@ impl Place {
         Place::of_degrees(row.real(index)?, row.real(index + 1)?)
     }
 
+    /// The direction in which another place lies: radians from north, clockwise.
+    fn azimuth(self, other: Place) -> f64 {
+        let along = other.longitude - self.longitude;
+        let east = along.sin() * other.latitude.cos();
+        let north = self.latitude.cos() * other.latitude.sin()
+            - self.latitude.sin() * other.latitude.cos() * along.cos();
+        east.atan2(north).rem_euclid(std::f64::consts::TAU)
+    }
+
     /// The metres to another place, by the haversine formula, which is exact for near places too.
     fn distance(self, other: Place) -> f64 {
         let half = |left: f64, right: f64| ((right - left) / 2.0).sin().powi(2);
@@ -38,6 +49,22 @@ impl Place {
 
 fn distance(row: &Row<'_>) -> Option<f64> {
     Some(Place::of_row(row, 0)?.distance(Place::of_row(row, 2)?))
+}
+
+/// The length of a `LineString` or `MultiLineString`.
+fn line_length(line: &Json) -> Option<f64> {
+    let coordinates = line["coordinates"].as_array()?;
+    match line["type"].as_str()? {
+        "LineString" => path_length(coordinates),
+        "MultiLineString" => coordinates.iter().map(|path| path_length(path.as_array()?)).sum(),
+        _ => None,
+    }
+}
+
+fn path_length(points: &[Json]) -> Option<f64> {
+    let place = |point: &Json| Place::of_degrees(point[0].as_f64()?, point[1].as_f64()?);
+    let places = points.iter().map(place).collect::<Option<Vec<_>>>()?;
+    (places.len() > 1).then(|| places.windows(2).map(|two| two[0].distance(two[1])).sum())
 }
 
 pub(super) fn functions() -> Vec<Function> {
@@ -58,6 +85,23 @@ pub(super) fn functions() -> Vec<Function> {
                 (Some(distance), Some(radius)) if radius >= 0.0 => (distance <= radius).into(),
                 _ => Value::Null,
             },
+        ),
+        eval(
+            "geo_azimuth",
+            "(longitude: real, latitude: real, other_longitude: real, other_latitude: real) -> real",
+            "The direction from one place to another: radians from north, clockwise.",
+            ("degrees(geo_azimuth(10, 10, 10, -10))", "180"),
+            |row| Place::of_row(row, 0).zip(Place::of_row(row, 2)).map(|(from, to)| from.azimuth(to)).into(),
+        ),
+        eval(
+            "geo_line_length",
+            "(line: dynamic) -> real",
+            "The metres along a GeoJSON line, or several, on a sphere.",
+            (
+                "round(geo_line_length(dynamic({'type': 'LineString', 'coordinates': [[0, 0], [0, 1], [1, 1]]})))",
+                "222373",
+            ),
+            |row| line_length(&row.json(0)).into(),
         ),
     ]
 }

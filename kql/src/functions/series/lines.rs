@@ -133,5 +133,18 @@ pub(super) fn functions() -> Vec<Function> {
             ("series_fit_2lines(dynamic([1, 1, 1, 5, 5, 5]))[1]", "3"),
             |row| fit_2lines(row).map_or(Value::Null, |parts| Value::json(&Json::Array(parts))),
         ),
+        eval(
+            "series_fit_2lines_dynamic",
+            "(series: dynamic) -> dynamic",
+            "The two lines that fit best, and where they part, as a bag.",
+            ("series_fit_2lines_dynamic(dynamic([1, 1, 1, 5, 5, 5])).split_idx", "3"),
+            |row| {
+                let names = crate::functions::tuple_of("series_fit_2lines").unwrap_or_default();
+                fit_2lines(row).map_or(Value::Null, |parts| {
+                    let names = names.iter().map(|(name, _)| (*name).to_owned());
+                    Value::json(&Json::Object(names.zip(parts).collect()))
+                })
+            },
+        ),
     ]
 }

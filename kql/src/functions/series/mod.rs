@@ -6,6 +6,7 @@ mod fill;
 mod filter;
 mod fourier;
 mod lines;
+mod polynomial;
 mod statistics;
 
 use serde_json::Value as Json;
@@ -46,6 +47,7 @@ pub(super) fn functions() -> Vec<Function> {
         fill::functions,
         statistics::functions,
         lines::functions,
+        polynomial::functions,
         filter::functions,
         fourier::functions,
     ];
