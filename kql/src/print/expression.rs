@@ -174,11 +174,14 @@ impl Printer<'_> {
         // Arithmetic and string operators associate to the left.
         let left_level = if level < Level::Additive { level.tighter() } else { level };
         let left = self.operand(left, left_level);
+        if matches!(level, Level::Additive | Level::Multiplicative) {
+            let (trailing, own) = self.comments(right.span.start);
+            let right = self.operand(right, level.tighter());
+            let right = vec![trailing, Doc::Line, own, Doc::text(text), Doc::text(" "), right];
+            return Doc::group(Doc::Concat(vec![left, Doc::indent(Doc::Concat(right))]));
+        }
         let right = self.operand(right, level.tighter());
         let right = Doc::Concat(vec![Doc::text(text), Doc::text(" "), right]);
-        if matches!(level, Level::Additive | Level::Multiplicative) {
-            return Doc::group(Doc::Concat(vec![left, Doc::indent(Doc::Concat(vec![Doc::Line, right]))]));
-        }
         Doc::Concat(vec![left, Doc::text(" "), right])
     }
 

@@ -70,12 +70,23 @@ const KEYWORDS: &[&str] = &[
 
 /// A name, in brackets and quotes where it would not be read as one otherwise.
 pub(super) fn name(text: &str) -> String {
-    let plain = text.starts_with(is_name_start)
-        && text[1..].chars().all(is_name_part)
-        && !crate::parser::is_reserved(text)
-        && KqlType::from_name(text).is_none()
-        && !KEYWORDS.contains(&text);
-    if plain { text.to_owned() } else { format!("['{}']", escaped(text, '\'')) }
+    let keyword = crate::parser::is_reserved(text) || KEYWORDS.contains(&text);
+    if is_word(text) && !keyword { text.to_owned() } else { in_brackets(text) }
+}
+
+/// A name that is the value of a setting: `true` and `inner` mean nothing else there.
+pub(super) fn setting_value(text: &str) -> String {
+    if is_word(text) { text.to_owned() } else { in_brackets(text) }
+}
+
+/// Whether a text is one word, and not the beginning of a literal such as `long(1)`.
+fn is_word(text: &str) -> bool {
+    let mut rest = text.chars();
+    rest.next().is_some_and(is_name_start) && rest.all(is_name_part) && KqlType::from_name(text).is_none()
+}
+
+fn in_brackets(text: &str) -> String {
+    format!("['{}']", escaped(text, '\''))
 }
 
 /// A string between quotes.

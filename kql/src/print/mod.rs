@@ -53,14 +53,8 @@ pub fn format_query(query: &str) -> Result<String, FormatError> {
     if let Some(span) = first_lost(&source, &printed) {
         return Err(unsafe_at(span, "the formatter has no place for this"));
     }
-    let mut comments = printed.comments.iter();
-    for comment in &source.comments {
-        if comments.next().is_none_or(|kept| kept.text != comment.text) {
-            return Err(unsafe_at(
-                comment.span,
-                "this comment has no place; put it before the line it is about",
-            ));
-        }
+    if let Some(span) = first_misplaced(&source, &printed) {
+        return Err(unsafe_at(span, "this comment has no place; put it before the line it is about"));
     }
     match parse(&text) {
         Ok(again) if again.same_but_for_spans(&parsed) => Ok(text),
@@ -83,6 +77,16 @@ fn first_lost(source: &Source<'_>, printed: &Source<'_>) -> Option<Span> {
         }
     }
     kept.next().map(|_| Span::new(source.text.len(), source.text.len()))
+}
+
+/// The first comment that the printed text lacks, or has elsewhere among the others.
+fn first_misplaced(source: &Source<'_>, printed: &Source<'_>) -> Option<Span> {
+    let mut kept = printed.comments.iter();
+    let lost =
+        source.comments.iter().find(|comment| kept.next().is_none_or(|kept| kept.text != comment.text));
+    // One too many stands both in a literal, which is printed as it is written, and after it.
+    let doubled = if kept.next().is_some() { source.comments.last() } else { None };
+    lost.or(doubled).map(|comment| comment.span)
 }
 
 /// What may be no more than a name.

@@ -282,9 +282,10 @@ impl Printer<'_> {
         let value = match &setting.value.kind {
             // `ycolumns=a, b`: one text in the tree.
             ExprKind::Name(text) if text.contains(", ") => {
-                let names: Vec<String> = text.split(", ").map(literal::name).collect();
+                let names: Vec<String> = text.split(", ").map(literal::setting_value).collect();
                 Doc::Text(names.join(", "))
             }
+            ExprKind::Name(text) => self.word(setting.value.span, || literal::setting_value(text)),
             _ => self.operand(&setting.value, Level::Unary),
         };
         Doc::Concat(vec![name, Doc::text("="), value])
