@@ -34,3 +34,8 @@ pub use memo::Memo;
 pub use parser::{MAX_DEPTH, MAX_QUERY_BYTES, parse};
 pub use print::{FormatError, format_query, print_query};
 pub use types::{Column, KqlType, Scalar};
+
+/// The examples of the README, which are tested as the documentation's are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -125,7 +125,7 @@ fn long_and_deep_queries_are_printed_quickly() {
     let list: Vec<String> = (0..20_000).map(|index| format!("'{index}'")).collect();
     let mut pipe = "T".to_owned();
     for index in 0..2_000 {
-        let _ = write!(pipe, " | extend c{index} = {index} // {index}\n");
+        let _ = writeln!(pipe, " | extend c{index} = {index} // {index}");
     }
     let open = "(x and ".repeat(40);
     for query in [
@@ -136,6 +136,27 @@ fn long_and_deep_queries_are_printed_quickly() {
         pipe,
     ] {
         checked(&query);
+    }
+    // As deep as the parser goes.
+    for (open, core, close) in [
+        ("(x or ", "y", ")"),
+        ("f(", "y", ")"),
+        ("-(", "y", ")"),
+        ("x[", "y", "]"),
+        ("x + (", "y", ")"),
+        ("toscalar(T | where ", "y", ")"),
+        ("x in (T | join (U | where ", "y", ") on k)"),
+        ("dynamic([", "1", "])"),
+    ] {
+        let nested = |depth: usize| {
+            if open.starts_with("dynamic") {
+                format!("print dynamic({}1{})", "[".repeat(depth), "]".repeat(depth))
+            } else {
+                format!("T | where {}{core}{}", open.repeat(depth), close.repeat(depth))
+            }
+        };
+        let deepest = (1..200).map(nested).take_while(|query| parse(query).is_ok()).last();
+        checked(&deepest.expect("one level is never too deep"));
     }
     assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
 }

@@ -24,7 +24,7 @@ impl Printer<'_> {
             Some(source.slice(token.span))
         });
         match written {
-            Some(word) if !canonical.split('-').next().is_some_and(|first| first == word) => Doc::text(word),
+            Some(word) if canonical.split('-').next() != Some(word) => Doc::text(word),
             _ => Doc::text(canonical),
         }
     }
