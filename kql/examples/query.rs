@@ -7,7 +7,8 @@ use provost_kql::{Engine, EngineOptions, MemoryCatalog, QueryOptions, text_value
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let query = std::env::args().nth(1).ok_or("a query is needed")?;
-    let engine = Engine::new(EngineOptions::default())?;
+    let unoptimized = std::env::var_os("KQL_UNOPTIMIZED").is_some();
+    let engine = Engine::new(EngineOptions { unoptimized, ..EngineOptions::default() })?;
     let prepared =
         match engine.prepare(Arc::new(MemoryCatalog::new()), &query, &QueryOptions::default()).await {
             Ok(prepared) => prepared,

@@ -13,6 +13,25 @@ pub struct Query {
     pub statements: Vec<Statement>,
 }
 
+impl Query {
+    /// Whether two queries say the same, wherever their words stand.
+    pub fn same_but_for_spans(&self, other: &Query) -> bool {
+        self.without_spans() == other.without_spans()
+    }
+
+    /// The tree as text, without the places of its parts.
+    fn without_spans(&self) -> String {
+        const SPAN: &str = "Span { start: ";
+        let text = format!("{self:?}");
+        let mut pieces = text.split(SPAN);
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            out.push_str(piece.split_once('}').map_or(piece, |(_, rest)| rest));
+        }
+        out
+    }
+}
+
 /// A name and where it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Name {
@@ -53,7 +72,12 @@ pub enum Statement {
         cases: Vec<PatternCase>,
     },
     /// `alias database name = …` and `restrict access to (…)`: read, and without effect on one lake.
-    Ignored(Span),
+    Ignored {
+        /// As it is written.
+        text: String,
+        /// Where.
+        span: Span,
+    },
     /// An expression: what the query gives.
     Expression(Expr),
 }
@@ -309,6 +333,8 @@ pub struct SortKey {
 pub struct Operator {
     /// What it is.
     pub kind: OperatorKind,
+    /// The hints (`hint.strategy=shuffle`) of an operator that has no other settings; they change no result.
+    pub hints: Vec<Setting>,
     /// Where.
     pub span: Span,
 }
@@ -469,7 +495,7 @@ pub enum OperatorKind {
         /// Its arguments.
         args: Vec<Argument>,
         /// `: (name:type, …)`.
-        schema: Option<Vec<(Name, KqlType)>>,
+        schema: Option<PluginSchema>,
     },
     /// `partition by X ( … )`.
     Partition {
@@ -532,8 +558,10 @@ pub enum OperatorKind {
         tables: Vec<Expr>,
         /// What is searched for.
         predicate: Expr,
-        /// The columns wanted.
-        project: Option<Vec<Expr>>,
+        /// The columns wanted, each with its type where one is written.
+        project: Option<Vec<(Expr, Option<KqlType>)>>,
+        /// `project-away`: the columns that are not wanted.
+        away: Vec<Expr>,
     },
     /// `print`.
     Print(Vec<Named>),
@@ -566,6 +594,15 @@ pub enum OperatorKind {
     },
     /// A part that could not be read; the parser has reported it.
     Error,
+}
+
+/// The columns that a call of a plugin says it gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginSchema {
+    /// `*`: the columns of the input are among them.
+    pub keeps_input: bool,
+    /// The columns.
+    pub columns: Vec<(Name, KqlType)>,
 }
 
 /// The direction of `project-reorder`.
@@ -614,8 +651,8 @@ pub struct NestedLevel {
     pub others: Option<Expr>,
     /// By what.
     pub by: Named,
-    /// The direction.
-    pub ascending: bool,
+    /// `asc`; the default is `desc`.
+    pub ascending: Option<bool>,
 }
 
 /// The operator `scan`.

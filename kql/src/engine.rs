@@ -16,7 +16,11 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -46,6 +50,9 @@ pub struct EngineOptions {
     pub geoip_database: Option<PathBuf>,
     /// What fetches the files that `externaldata` names; without it they are refused.
     pub external_source: Option<Arc<dyn ExternalSource>>,
+    /// Runs plans nearly as they are bound, with no more rewriting than their execution needs: slower, to the same result.
+    /// For finding out whether a fault is the optimiser's.
+    pub unoptimized: bool,
 }
 
 /// What a query is given beside its text.
@@ -126,7 +133,7 @@ impl Engine {
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
-            .with_optimizer_rules(optimizer_rules())
+            .with_optimizer_rules(if options.unoptimized { needed_rules() } else { optimizer_rules() })
             .build();
         let geoip = options.geoip_database.as_deref().map(GeoIp::open).transpose()?;
         let external_source = options.external_source;
@@ -289,6 +296,17 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
     rules.extend(Optimizer::new().rules);
     rules
+}
+
+/// The rules without which some plans cannot run: those that give `in (T)`, `distinct` and `coalesce` an execution.
+fn needed_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    vec![
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        // A join that minds nulls does so only by equal columns.
+        Arc::new(ExtractEquijoinPredicate::new()),
+    ]
 }
 
 /// The most tables, watchlists and `toscalar()` of one query.

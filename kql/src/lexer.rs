@@ -34,14 +34,19 @@ const PUNCTUATION: &[&str] = &[
 
 /// Splits a text into tokens; the last is always [`TokenKind::End`].
 pub(crate) fn tokenize(source: &str) -> Vec<Token> {
-    let mut lexer = Lexer { source, at: 0 };
+    tokenize_with_comments(source).0
+}
+
+/// The same, with the places of the comments, each up to the end of its line.
+pub(crate) fn tokenize_with_comments(source: &str) -> (Vec<Token>, Vec<Span>) {
+    let mut lexer = Lexer { source, at: 0, comments: Vec::new() };
     let mut tokens = Vec::with_capacity(source.len() / 4 + 1);
     loop {
         let token = lexer.next();
         let end = token.kind == TokenKind::End;
         tokens.push(token);
         if end {
-            return tokens;
+            return (tokens, lexer.comments);
         }
     }
 }
@@ -49,6 +54,7 @@ pub(crate) fn tokenize(source: &str) -> Vec<Token> {
 struct Lexer<'a> {
     source: &'a str,
     at: usize,
+    comments: Vec<Span>,
 }
 
 impl Lexer<'_> {
@@ -77,7 +83,10 @@ impl Lexer<'_> {
             let comment = trimmed.starts_with("//").then(|| trimmed.find('\n').unwrap_or(trimmed.len()));
             self.at += blank;
             match comment {
-                Some(length) => self.at += length,
+                Some(length) => {
+                    self.comments.push(Span::new(self.at, self.at + length));
+                    self.at += length;
+                }
                 None => return,
             }
         }

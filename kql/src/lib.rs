@@ -20,6 +20,7 @@ mod memo;
 mod parser;
 mod patterns;
 mod plugins;
+mod print;
 pub mod reference;
 mod scan;
 mod sequence;
@@ -37,4 +38,10 @@ pub use external::{ExternalError, ExternalSource};
 pub use format::{export_batch, json_value, text_value};
 pub use memo::Memo;
 pub use parser::{MAX_DEPTH, MAX_QUERY_BYTES, parse};
+pub use print::{FormatError, format_query, print_query};
 pub use types::{Column, KqlType, Scalar};
+
+/// The examples of the README, which are tested as the documentation's are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

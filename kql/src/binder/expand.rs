@@ -153,7 +153,7 @@ impl<'a> Binder<'a> {
                 let outer_parts = grouped.parts.clone();
                 let (last, before) = (grouped.columns.len() - 1, grouped.columns.len() - 2);
                 let by = PlanExpr::Column(grouped.columns[last].column.clone());
-                grouped.order = vec![SortExpr::new(by, level.ascending, false)];
+                grouped.order = vec![SortExpr::new(by, level.ascending == Some(true), false)];
                 grouped.parts.extend(grouped.columns[..before].iter().map(|col| col.column.clone()));
                 let (numbered, number) = self.number_rows(grouped)?;
                 let most = Typed::literal(count.into(), KqlType::Long).expr;

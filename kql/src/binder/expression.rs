@@ -236,18 +236,21 @@ impl<'a> Binder<'a> {
         }
         if let (InOp::In { ignoring_case, negated }, true) = (op, filter) {
             let kind = if ignoring_case { KqlType::String } else { comparable(value.kind, first.kind) };
-            let (mut needle, mut item) = (cast(value, kind).expr, cast(first.typed(), kind).expr);
+            let (mut needle, mut item) = (cast(value, kind), cast(first.typed(), kind));
+            let known = item.expr.clone().is_not_null();
+            if negated {
+                // Null is in no table, but SQL's `not in` would leave it out. As a text it is one that no value has.
+                (needle, item) = (cast(needle, KqlType::String), cast(item, KqlType::String));
+            }
+            let (mut needle, mut item) = (needle.expr, item.expr);
             if ignoring_case {
                 (needle, item) = (lower(needle), lower(item));
             }
             let name = self.fresh("in");
-            let plan = LogicalPlanBuilder::from(table.plan)
-                .project([item.alias(&name)])?
-                .filter(PlanExpr::Column(datafusion::common::Column::new_unqualified(name)).is_not_null())?
-                .distinct()?
-                .build()?
-                .into();
-            return Ok(if negated { not_in_subquery(needle, plan) } else { in_subquery(needle, plan) });
+            let items = LogicalPlanBuilder::from(table.plan).filter(known)?.project([item.alias(&name)])?;
+            // Beside an `or` this becomes a join, which looks for the column with its table's name and without.
+            let items = items.distinct()?.alias(name)?.build()?.into();
+            return Ok(if negated { not_in_subquery(needle, items) } else { in_subquery(needle, items) });
         }
         let items = self.items(&table, &first)?;
         in_values(op, value, items, span)

@@ -553,7 +553,7 @@ impl<'a> Binder<'a> {
         settings: &'a [Setting],
         tables: &'a [Expr],
         predicate: &'a Expr,
-        project: Option<&'a [Expr]>,
+        project: Option<&'a [(Expr, Option<KqlType>)]>,
         span: Span,
     ) -> Binding<Relation> {
         let source = setting(settings, "withsource").map_or_else(|| "source_".to_owned(), |(text, _)| text);
@@ -566,7 +566,7 @@ impl<'a> Binder<'a> {
             };
             let mut relation = Relation { plan, ..relation };
             if let Some(wanted) = project {
-                let names = wanted.iter().filter_map(|expr| match &expr.kind {
+                let names = wanted.iter().filter_map(|(expr, _)| match &expr.kind {
                     ExprKind::Name(name) => Some(name.as_str()),
                     _ => None,
                 });

@@ -286,7 +286,7 @@ impl<'a> Binder<'a> {
                     self.properties.insert(name.text.clone(), typed);
                 }
             }
-            Statement::Ignored(_) => {}
+            Statement::Ignored { .. } => {}
             Statement::Expression(expr) => {
                 self.any(expr, &mut Context::default())?;
             }

@@ -136,7 +136,8 @@ impl<'a> Binder<'a> {
                 self.make_series(relation, aggregates, &span_of, by)
             }
             OperatorKind::Evaluate { name, args, schema, .. } => {
-                self.evaluate(relation, name, args, schema.as_deref())
+                let columns = schema.as_ref().map(|schema| schema.columns.as_slice());
+                self.evaluate(relation, name, args, columns)
             }
             OperatorKind::Scan(scan) => self.scan_operator(relation, scan),
             OperatorKind::Find { .. }

@@ -42,7 +42,7 @@ impl<'a> Binder<'a> {
             OperatorKind::Search { settings, tables, predicate } => {
                 self.search(settings, tables, predicate, span)
             }
-            OperatorKind::Find { settings, tables, predicate, project } => {
+            OperatorKind::Find { settings, tables, predicate, project, .. } => {
                 self.find(settings, tables, predicate, project.as_deref(), span)
             }
             OperatorKind::Evaluate { name, .. } => {

@@ -252,7 +252,7 @@ impl Parser<'_> {
                 if self.is("(") {
                     self.advance();
                     let args = self.arguments()?;
-                    let call = Expr { span: self.since(name.span), kind: ExprKind::Call(name.clone(), args) };
+                    let call = Expr { span: self.since(start), kind: ExprKind::Call(name.clone(), args) };
                     // `database("x").f(y)`: where a function is found is no matter on one lake.
                     if !is_cluster_path(&expr) {
                         let message = format!("`{}()` cannot follow a `.`", name.text);
@@ -460,15 +460,20 @@ impl Parser<'_> {
         Ok(keys)
     }
 
-    pub(super) fn sort_key(&mut self) -> Parsed<SortKey> {
-        let value = self.named()?.value;
-        let ascending = if self.take_word("asc") {
+    /// `asc` or `desc`, if one of them is here.
+    pub(super) fn direction(&mut self) -> Option<bool> {
+        if self.take_word("asc") {
             Some(true)
         } else if self.take_word("desc") {
             Some(false)
         } else {
             None
-        };
+        }
+    }
+
+    pub(super) fn sort_key(&mut self) -> Parsed<SortKey> {
+        let value = self.named()?.value;
+        let ascending = self.direction();
         let mut nulls_first = None;
         if self.take_word("nulls") {
             nulls_first = Some(if self.take_word("first") {

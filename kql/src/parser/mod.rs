@@ -66,6 +66,11 @@ const RESERVED: &[&str] = &[
     "uniqueid",
 ];
 
+/// Whether a word is a name only in brackets and quotes.
+pub(crate) fn is_reserved(word: &str) -> bool {
+    RESERVED.binary_search(&word).is_ok()
+}
+
 /// Reads a query.
 pub fn parse(query: &str) -> Result<Query, Diagnostics> {
     if query.len() > MAX_QUERY_BYTES {
@@ -75,7 +80,8 @@ pub fn parse(query: &str) -> Result<Query, Diagnostics> {
         );
         return Err(Diagnostics::new("", vec![fault]));
     }
-    let mut parser = Parser { source: query, tokens: tokenize(query), at: 0, depth: 0, faults: Vec::new() };
+    let tokens = tokenize(query);
+    let mut parser = Parser { source: query, tokens, at: 0, depth: 0, hints: Vec::new(), faults: Vec::new() };
     let parsed = parser.query();
     if parser.faults.is_empty() { Ok(parsed) } else { Err(Diagnostics::new(query, parser.faults)) }
 }
@@ -91,6 +97,8 @@ struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    /// The hints of the operator that is being read.
+    hints: Vec<Setting>,
     faults: Vec<Diagnostic>,
 }
 
@@ -297,7 +305,8 @@ impl Parser<'_> {
             Some("alias" | "restrict") if names_follow => {
                 let start = self.span();
                 self.recover();
-                Ok(Statement::Ignored(self.since(start)))
+                let span = self.since(start);
+                Ok(Statement::Ignored { text: self.source[span.start..span.end].to_owned(), span })
             }
             _ => Ok(Statement::Expression(self.pipe()?)),
         }
@@ -462,7 +471,7 @@ impl Parser<'_> {
     /// The name of something that the query makes: not a keyword, unless in brackets and quotes.
     fn new_name(&mut self, what: &str) -> Parsed<Name> {
         if let Some(word) = self.word()
-            && RESERVED.binary_search(&word).is_ok()
+            && is_reserved(word)
         {
             let message = format!("`{word}` is a keyword; as a name it is written ['{word}']");
             let fault = Diagnostic::new(self.span(), message);

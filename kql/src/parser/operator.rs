@@ -2,8 +2,8 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{
-    ExpandColumn, Expr, ExprKind, Named, NestedLevel, Operator, OperatorKind, ParsePart, ReorderDirection,
-    Scan, ScanStep, Setting,
+    ExpandColumn, Expr, ExprKind, Named, NestedLevel, Operator, OperatorKind, ParsePart, PluginSchema,
+    ReorderDirection, Scan, ScanStep, Setting,
 };
 use crate::diagnostics::{Diagnostic, Span};
 use crate::lexer::TokenKind;
@@ -69,10 +69,18 @@ impl Parser<'_> {
         let name = self.operator_name()?;
         // An operator takes more of the stack than an expression does.
         self.depth += OPERATOR_DEPTH;
+        let outer = std::mem::take(&mut self.hints);
         let kind = self.nested(|parser| parser.operator_kind(&name, start));
+        let hints = std::mem::replace(&mut self.hints, outer);
         self.depth -= OPERATOR_DEPTH;
-        let kind = kind?;
-        Ok(Operator { kind, span: self.since(start) })
+        Ok(Operator { kind: kind?, hints, span: self.since(start) })
+    }
+
+    /// The hints that may stand here, kept for the operator that is being read.
+    pub(super) fn hints(&mut self) -> Parsed<()> {
+        let hints = self.settings(&[])?;
+        self.hints.extend(hints);
+        Ok(())
     }
 
     /// The operator's name; those with hyphens are several tokens that touch.
@@ -96,7 +104,7 @@ impl Parser<'_> {
     fn operator_kind(&mut self, name: &str, start: Span) -> Parsed<OperatorKind> {
         Ok(match name {
             "where" | "filter" => {
-                self.settings(&[])?;
+                self.hints()?;
                 OperatorKind::Where(self.expression()?)
             }
             "extend" => OperatorKind::Extend(self.named_list()?),
@@ -111,7 +119,7 @@ impl Parser<'_> {
             "project-by-names" => OperatorKind::ProjectByNames(self.name_patterns()?),
             "summarize" => self.summarize()?,
             "distinct" => {
-                self.settings(&[])?;
+                self.hints()?;
                 OperatorKind::Distinct(self.named_list()?)
             }
             "count" => {
@@ -121,7 +129,7 @@ impl Parser<'_> {
             "take" | "limit" => OperatorKind::Take(self.expression()?),
             "top" => {
                 let count = self.expression()?;
-                self.settings(&[])?;
+                self.hints()?;
                 self.expect_word("by")?;
                 OperatorKind::Top { count, by: vec![self.sort_key()?] }
             }
@@ -134,7 +142,7 @@ impl Parser<'_> {
             }
             "top-nested" => self.top_nested()?,
             "sort" | "order" => {
-                self.settings(&[])?;
+                self.hints()?;
                 self.expect_word("by")?;
                 OperatorKind::Sort(self.sort_keys()?)
             }
@@ -180,7 +188,7 @@ impl Parser<'_> {
                 OperatorKind::SampleDistinct { count, of: self.named()? }
             }
             "as" => {
-                self.settings(&[])?;
+                self.hints()?;
                 OperatorKind::As(self.name("a name")?)
             }
             "invoke" => OperatorKind::Invoke(self.postfix()?),
@@ -257,14 +265,14 @@ impl Parser<'_> {
     }
 
     fn summarize(&mut self) -> Parsed<OperatorKind> {
-        self.settings(&[])?;
+        self.hints()?;
         let aggregates =
             if self.is_word("by") || self.at_pipe_end() { Vec::new() } else { self.named_list()? };
         let by = if self.take_word("by") { self.named_list()? } else { Vec::new() };
         if aggregates.is_empty() && by.is_empty() {
             return Err(self.unexpected("an aggregate or `by`"));
         }
-        self.settings(&[])?;
+        self.hints()?;
         Ok(OperatorKind::Summarize { aggregates, by })
     }
 
@@ -284,10 +292,7 @@ impl Parser<'_> {
             };
             self.expect_word("by")?;
             let by = self.named()?;
-            let ascending = self.take_word("asc");
-            if !ascending {
-                self.take_word("desc");
-            }
+            let ascending = self.direction();
             levels.push(NestedLevel { count, of, others, by, ascending });
             if !self.take(",") {
                 return Ok(OperatorKind::TopNested(levels));
@@ -474,10 +479,11 @@ impl Parser<'_> {
         let args = self.arguments()?;
         let schema = if self.take(":") {
             self.expect("(")?;
-            if self.take("*") {
+            let keeps_input = self.take("*");
+            if keeps_input {
                 self.take(",");
             }
-            Some(self.columns_until(")")?)
+            Some(PluginSchema { keeps_input, columns: self.columns_until(")")? })
         } else {
             None
         };
@@ -592,22 +598,21 @@ impl Parser<'_> {
             let mut columns = Vec::new();
             loop {
                 let column = self.postfix()?;
-                if self.take(":") {
-                    self.type_name()?;
-                }
-                columns.push(column);
+                let kind = if self.take(":") { Some(self.type_name()?) } else { None };
+                columns.push((column, kind));
                 if !self.take(",") {
                     break;
                 }
             }
             Some(columns)
         } else {
-            if self.word() == Some("project") {
-                self.operator_name()?;
-                self.name_patterns()?;
-            }
             None
         };
-        Ok(OperatorKind::Find { settings, tables, predicate, project })
+        let mut away = Vec::new();
+        if project.is_none() && self.is_word("project") {
+            self.operator_name()?;
+            away = self.name_patterns()?;
+        }
+        Ok(OperatorKind::Find { settings, tables, predicate, project, away })
     }
 }

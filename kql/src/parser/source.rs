@@ -37,7 +37,8 @@ impl Parser<'_> {
                 }
                 Err(Fault) => {
                     self.recover();
-                    operators.push(Operator { kind: OperatorKind::Error, span: self.since(start) });
+                    let span = self.since(start);
+                    operators.push(Operator { kind: OperatorKind::Error, hints: Vec::new(), span });
                 }
             }
         }
@@ -82,7 +83,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn datatable(&mut self) -> Parsed<OperatorKind> {
-        self.settings(&[])?;
+        self.hints()?;
         self.expect("(")?;
         let columns = self.columns_until(")")?;
         self.expect("[")?;

@@ -14,9 +14,9 @@ use provost_kql::{Column, Engine, EngineOptions, KqlType, MemoryCatalog, QueryOp
 use serde_json::{Value, json};
 
 use super::mutations::{Random, mutated};
-use super::rules::{query_of, schemas};
-use super::support::shared;
+use super::rules::schemas;
 use super::support::shelf::EmptyFiles;
+use super::support::{query_of, shared};
 
 /// Changed forms of each query, unless the environment says otherwise.
 const MUTATIONS: u64 = 12;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use provost_kql::{Column, Engine, EngineOptions, KqlType, MemoryCatalog, QueryOptions};
 use serde_json::Value;
 
-use super::support::shared;
 use super::support::shelf::EmptyFiles;
+use super::support::{query_of, shared};
 
 /// Rules that are refused, and why.
 const KNOWN: &[(&str, &str)] = &[
@@ -50,32 +50,6 @@ fn catalog() -> Option<MemoryCatalog> {
         catalog.add_json(name, columns, &[]).expect("an empty table is a table");
     }
     Some(catalog)
-}
-
-/// The query of a rule's file: the block after `query: |` or `queryText: |`, or the whole text of a file that is no YAML.
-pub(super) fn query_of(text: &str) -> String {
-    let mut lines = text.lines();
-    for line in lines.by_ref() {
-        let key = line.trim_start();
-        if let Some(rest) = key.strip_prefix("query:").or_else(|| key.strip_prefix("queryText:")) {
-            let rest = rest.trim();
-            if !rest.is_empty() && !rest.starts_with(['|', '>']) {
-                return rest.trim_matches(['\'', '"']).to_owned();
-            }
-            let indent = line.len() - line.trim_start().len();
-            let mut query = String::new();
-            for line in lines.by_ref() {
-                let own = line.len() - line.trim_start().len();
-                if !line.trim().is_empty() && own <= indent {
-                    break;
-                }
-                query.push_str(line);
-                query.push('\n');
-            }
-            return query;
-        }
-    }
-    text.to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

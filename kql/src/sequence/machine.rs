@@ -1,160 +1,21 @@
-//! The operator `scan`, as DataFusion runs it: row after row, with what it remembers of the sequences under way.
-//!
-//! It holds one sequence for each step, and of each only the values that the steps refer to. The rows come in order, part
-//! by part, so that the work grows with the rows alone, and what is remembered does not grow with them at all.
+//! What `scan` remembers, and how a row changes it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array,
 };
 use datafusion::arrow::compute::{cast, concat, interleave};
-use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Column as PlanColumn, DFSchema, Result, ScalarValue};
-use datafusion::datasource::TableType;
-use datafusion::execution::TaskContext;
+use datafusion::arrow::datatypes::{DataType, Field, Fields, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::physical_expr::expressions::Column as PhysicalColumn;
-use datafusion::physical_expr::{
-    EquivalenceProperties, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
-};
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::execution_plan::EmissionType;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-    PlanProperties, SendableRecordBatchStream, stream::RecordBatchStreamAdapter,
-};
-use futures::{StreamExt, future, stream};
+use datafusion::physical_expr::PhysicalExpr;
 
-/// Which rows of a step come out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Emit {
-    All,
-    /// Of matches one after another, the last.
-    Last,
-    None,
-}
-
-/// A step: when a row belongs to it, and what it then sets.
-#[derive(Debug, Clone)]
-pub(crate) struct Step {
-    pub(crate) condition: Expr,
-    /// Values by the name of the column that takes them.
-    pub(crate) assignments: Vec<(String, Expr)>,
-    pub(crate) emit: Emit,
-}
-
-/// A value of an earlier row that expressions refer to.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot {
-    /// What expressions call it.
-    pub(crate) name: String,
-    pub(crate) step: usize,
-    pub(crate) column: String,
-    /// Its value while the step has no row.
-    pub(crate) default: ScalarValue,
-}
-
-/// What `scan` is to do. All columns are called as the plan calls them.
-#[derive(Debug, Clone)]
-pub(crate) struct Program {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) slots: Vec<Slot>,
-    /// Columns beside those of the source, with the value that they have where no step sets them.
-    pub(crate) declared: Vec<(String, ScalarValue)>,
-    pub(crate) match_id: Option<String>,
-    /// A column that counts the rows that come out.
-    pub(crate) number: String,
-    /// Where one of these changes, all sequences end.
-    pub(crate) parts: Vec<PlanColumn>,
-    /// The order of the rows within a part.
-    pub(crate) order: Vec<SortExpr>,
-}
-
-/// The rows that `scan` makes of a plan's.
-#[derive(Debug)]
-pub(crate) struct Sequences {
-    plan: LogicalPlan,
-    program: Program,
-    schema: SchemaRef,
-}
-
-impl Sequences {
-    /// The plan's columns must have names that differ without their qualifiers.
-    pub(crate) fn new(plan: LogicalPlan, program: Program) -> Self {
-        let mut fields: Vec<Field> =
-            plan.schema().fields().iter().map(|field| Field::clone(field).with_nullable(true)).collect();
-        let long = ScalarValue::Int64(None);
-        let declared = program.declared.iter().map(|(name, default)| (name, default));
-        let added =
-            declared.chain(program.match_id.iter().chain([&program.number]).map(|name| (name, &long)));
-        fields.extend(added.map(|(name, value)| Field::new(name, value.data_type(), true)));
-        Sequences { plan, program, schema: Arc::new(Schema::new(fields)) }
-    }
-}
-
-#[async_trait]
-impl TableProvider for Sequences {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Temporary
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let program = &self.program;
-        let schema = match projection {
-            Some(projection) => Arc::new(self.schema.project(projection)?),
-            None => Arc::clone(&self.schema),
-        };
-        // Of the source only what comes out, what the steps look at, and what the order hangs on.
-        let mut needed: HashSet<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let mut watched: HashSet<String> = HashSet::new();
-        for step in &program.steps {
-            for expr in std::iter::once(&step.condition).chain(step.assignments.iter().map(|(_, expr)| expr))
-            {
-                watched.extend(expr.column_refs().into_iter().map(|column| column.name.clone()));
-            }
-        }
-        needed.extend(watched.iter().cloned());
-        needed.extend(
-            program.steps.iter().flat_map(|step| &step.assignments).map(|(column, _)| column.clone()),
-        );
-        needed.extend(program.slots.iter().map(|slot| slot.column.clone()));
-        needed.extend(program.parts.iter().map(|column| column.name.clone()));
-        for key in &program.order {
-            needed.extend(key.expr.column_refs().into_iter().map(|column| column.name.clone()));
-        }
-        let columns = self.plan.schema().columns();
-        let source = columns.into_iter().filter(|column| needed.contains(&column.name)).map(Expr::Column);
-        let parts = program.parts.iter().map(|column| Expr::Column(column.clone()).sort(true, true));
-        let keys: Vec<SortExpr> = parts.chain(program.order.iter().cloned()).collect();
-        let mut plan = LogicalPlanBuilder::from(self.plan.clone()).project(source.collect::<Vec<_>>())?;
-        if !keys.is_empty() {
-            plan = plan.sort(keys)?;
-        }
-        let mut input = state.create_physical_plan(&plan.build()?).await?;
-        if input.output_partitioning().partition_count() > 1 {
-            input = Arc::new(CoalescePartitionsExec::new(input));
-        }
-        let machine = Machine::new(program, state, &input.schema(), &watched, schema)?;
-        Ok(Arc::new(SequencesExec::new(input, Arc::new(machine), program.number.clone())))
-    }
-}
+use super::{Emit, Program};
 
 /// A column of the result.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +30,7 @@ enum Output {
 
 /// A step made ready to run.
 #[derive(Debug)]
-struct ReadyStep {
+pub(super) struct ReadyStep {
     condition: Arc<dyn PhysicalExpr>,
     /// Whether the condition looks at earlier rows; if not, it is tested for all rows of a batch at once.
     looks_back: bool,
@@ -182,8 +43,8 @@ struct ReadyStep {
 
 /// A program made ready to run over an input.
 #[derive(Debug)]
-struct Machine {
-    steps: Vec<ReadyStep>,
+pub(super) struct Machine {
+    pub(super) steps: Vec<ReadyStep>,
     /// The slots while no step has a row.
     empty: Vec<ArrayRef>,
     /// The input's columns that expressions look at; they come before the slots.
@@ -194,7 +55,7 @@ struct Machine {
     settable: Vec<Settable>,
     parts: Vec<usize>,
     outputs: Vec<Output>,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
 }
 
 /// A column that a step may set, and what it holds where none does.
@@ -211,7 +72,7 @@ enum Unset {
 }
 
 impl Machine {
-    fn new(
+    pub(super) fn new(
         program: &Program,
         state: &dyn Session,
         input: &SchemaRef,
@@ -351,7 +212,7 @@ struct Sequence {
 }
 
 /// A run over the rows.
-struct Run {
+pub(super) struct Run {
     machine: Arc<Machine>,
     /// For each step the sequence that has reached it.
     states: Vec<Option<Sequence>>,
@@ -364,13 +225,13 @@ struct Run {
 }
 
 impl Run {
-    fn new(machine: Arc<Machine>) -> Self {
+    pub(super) fn new(machine: Arc<Machine>) -> Self {
         let states = machine.steps.iter().map(|_| None).collect();
         Run { machine, states, next_id: 0, part: Vec::new(), found: Vec::new(), count: 0 }
     }
 
     /// Takes a batch in, and gives the rows that come out by it.
-    fn batch(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+    pub(super) fn batch(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         let machine = Arc::clone(&self.machine);
         let batch = Arc::new(batch);
         let known = machine
@@ -400,7 +261,7 @@ impl Run {
         Ok(())
     }
 
-    fn end_part(&mut self) {
+    pub(super) fn end_part(&mut self) {
         for state in self.states.iter_mut().rev() {
             self.found.extend(state.take().and_then(|sequence| sequence.pending));
         }
@@ -476,7 +337,7 @@ impl Run {
     }
 
     /// The rows that wait to come out.
-    fn flush(&mut self) -> Result<RecordBatch> {
+    pub(super) fn flush(&mut self) -> Result<RecordBatch> {
         let found = std::mem::take(&mut self.found);
         let rows = found.len();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -516,98 +377,5 @@ impl Run {
         let arrays = arrays.collect::<Result<Vec<ArrayRef>>>()?;
         self.count += i64::try_from(rows).unwrap_or(i64::MAX);
         Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
-    }
-}
-
-/// Runs `scan` over an input that comes in order.
-#[derive(Debug)]
-struct SequencesExec {
-    input: Arc<dyn ExecutionPlan>,
-    machine: Arc<Machine>,
-    number: String,
-    properties: Arc<PlanProperties>,
-}
-
-impl SequencesExec {
-    fn new(input: Arc<dyn ExecutionPlan>, machine: Arc<Machine>, number: String) -> Self {
-        let schema = Arc::clone(&machine.schema);
-        let number_key = schema.index_of(&number).ok().map(|index| {
-            PhysicalSortExpr::new_default(
-                Arc::new(PhysicalColumn::new(&number, index)) as Arc<dyn PhysicalExpr>
-            )
-        });
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new_with_orderings(schema, number_key.map(|key| [key])),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            input.boundedness(),
-        );
-        SequencesExec { input, machine, number, properties: Arc::new(properties) }
-    }
-}
-
-impl DisplayAs for SequencesExec {
-    fn fmt_as(&self, _format: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SequencesExec: steps={}", self.machine.steps.len())
-    }
-}
-
-impl ExecutionPlan for SequencesExec {
-    fn name(&self) -> &str {
-        "SequencesExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![Distribution::SinglePartition]
-    }
-
-    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![self.input.output_ordering().cloned().map(OrderingRequirements::from)]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.into_iter().next() {
-            Some(input) => {
-                let machine = Arc::clone(&self.machine);
-                Ok(Arc::new(SequencesExec::new(input, machine, self.number.clone())))
-            }
-            None => Ok(self),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, context)?;
-        let mut run = Run::new(Arc::clone(&self.machine));
-        let batches = input.map(Some).chain(stream::once(future::ready(None)));
-        let stream = batches.map(move |batch| match batch {
-            Some(batch) => run.batch(batch?),
-            None => {
-                run.end_part();
-                run.flush()
-            }
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.machine.schema), stream)))
     }
 }
