@@ -71,7 +71,19 @@ struct Run<'a> {
     places: Vec<(usize, usize)>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(detect: &'a Detect, memory: &'a MemoryReservation) -> Self {
+        Run {
+            detect,
+            memory,
+            begun: vec![VecDeque::new(); detect.steps - 1],
+            alive: 0,
+            times: vec![Vec::new(); detect.steps],
+            batches: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+
     fn end_part(&mut self) {
         for begun in &mut self.begun {
             begun.clear();
@@ -185,15 +197,7 @@ impl Gather for Detect {
         mut rows: SendableRecordBatchStream,
         memory: &MemoryReservation,
     ) -> Result<RecordBatch> {
-        let mut run = Run {
-            detect: self,
-            memory,
-            begun: vec![VecDeque::new(); self.steps - 1],
-            alive: 0,
-            times: vec![Vec::new(); self.steps],
-            batches: Vec::new(),
-            places: Vec::new(),
-        };
+        let mut run = Run::new(self, memory);
         let mut last_part: Option<Vec<ScalarValue>> = None;
         let mut looked_at = 0;
         while let Some(batch) = rows.next().await {
@@ -233,5 +237,50 @@ impl Gather for Detect {
             }
         }
         run.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_way_through_the_steps_is_found_and_no_other(
+            met in proptest::collection::vec(proptest::array::uniform3(any::<bool>()), 0..14),
+            step_window in 0_i64..6,
+            span in 0_i64..10,
+        ) {
+            let names = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
+            let detect = Detect::new(Vec::new(), &names, "Duration", step_window, span);
+            let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+            let memory = MemoryConsumer::new("test").register(&pool);
+            let mut run = Run::new(&detect, &memory);
+            for (time, met) in (0_i64..).zip(&met) {
+                run.row(time, |step| met[step], (0, 0)).expect("within the bounds");
+            }
+            let mut found: Vec<[i64; 3]> =
+                (0..run.places.len()).map(|at| [run.times[0][at], run.times[1][at], run.times[2][at]]).collect();
+            found.sort_unstable();
+            let mut expected = Vec::new();
+            let times = || 0..met.len();
+            for (first, second, third) in
+                times().flat_map(|a| times().flat_map(move |b| times().map(move |c| (a, b, c))))
+            {
+                let at = [first, second, third].map(|time| time as i64);
+                let near = |from: i64, to: i64| to > from && to - from <= step_window;
+                if met[first][0] && met[second][1] && met[third][2]
+                    && near(at[0], at[1]) && near(at[1], at[2]) && at[2] - at[0] <= span
+                {
+                    expected.push(at);
+                }
+            }
+            prop_assert_eq!(found, expected);
+            run.end_part();
+            prop_assert_eq!(memory.size(), run.places.len() * run.sequence_bytes());
+        }
     }
 }

@@ -50,6 +50,7 @@ impl PromptHelper {
         let scalar = scalar.iter().flat_map(|(_, functions)| functions.iter().map(|function| function.name));
         let mut functions: Vec<&'static str> = scalar.collect();
         functions.extend(reference::aggregate_functions().iter().map(|function| function.name));
+        functions.extend(reference::plugins().iter().map(|plugin| plugin.name));
         functions.sort_unstable();
         functions.dedup();
         Self { pipeline, options, runtime: Handle::current(), functions, earlier: String::new() }

@@ -79,15 +79,12 @@ pub(super) fn schema(columns: &[Column]) -> SchemaRef {
 /// The rows of a file. What they take is taken from `memory`.
 pub(super) fn read(
     format: Format,
-    content: &Bytes,
+    file: &Bytes,
     ignore_first: bool,
     columns: &[Column],
     memory: &MemoryReservation,
 ) -> Result<Vec<RecordBatch>> {
-    if format == Format::Parquet {
-        return parquet(content, columns, memory);
-    }
-    let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
+    let content = file.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file);
     let mut rows = Rows::new(columns, memory, ignore_first && format != Format::Raw);
     let text = || String::from_utf8_lossy(content);
     match format {
@@ -107,7 +104,8 @@ pub(super) fn read(
             }
         }
         Format::Raw => rows.texts(std::iter::once(text().as_ref()))?,
-        Format::Json | Format::Parquet => {
+        Format::Parquet => return parquet(file, columns, memory),
+        Format::Json => {
             for value in serde_json::Deserializer::from_slice(content).into_iter::<Json>() {
                 match value.map_err(|error| exec_datafusion_err!("this is not JSON: {error}"))? {
                     Json::Array(items) => items.iter().try_for_each(|item| rows.object(item))?,
@@ -234,10 +232,10 @@ fn escaped_fields(line: &str) -> Vec<String> {
     fields
 }
 
-fn parquet(content: &Bytes, columns: &[Column], memory: &MemoryReservation) -> Result<Vec<RecordBatch>> {
+fn parquet(file: &Bytes, columns: &[Column], memory: &MemoryReservation) -> Result<Vec<RecordBatch>> {
     let wrong =
         |error: &dyn std::fmt::Display| exec_datafusion_err!("this cannot be read as Parquet: {error}");
-    let builder = ParquetRecordBatchReaderBuilder::try_new(content.clone()).map_err(|error| wrong(&error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(|error| wrong(&error))?;
     let schema = schema(columns);
     let mut batches = Vec::new();
     for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(|error| wrong(&error))? {

@@ -7,6 +7,9 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder};
 
 use super::ExternalError;
 
+/// How a gzip file begins.
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+
 /// The last part of an address's path, without what follows it: keys and signatures.
 pub(super) fn name(address: &str) -> &str {
     let path = address.split(['?', '#', ';']).next().unwrap_or_default();
@@ -27,7 +30,10 @@ pub(super) fn unpack(address: &str, bytes: Bytes, limit: usize) -> Result<Bytes,
     let name = name(address);
     let wrong = |what: &str| ExternalError::new(format!("{name}: {what}"));
     match name.rsplit_once('.') {
-        Some((_, "gz")) => inflate(MultiGzDecoder::new(bytes.as_ref()), limit).map_err(|what| wrong(&what)),
+        // Servers and clients may have unpacked it on the way.
+        Some((_, "gz")) if bytes.starts_with(GZIP_MAGIC) => {
+            inflate(MultiGzDecoder::new(bytes.as_ref()), limit).map_err(|what| wrong(&what))
+        }
         Some((_, "zip")) => {
             let (method, packed) = first_entry(&bytes).ok_or_else(|| wrong("this is no ZIP file"))?;
             match method {
@@ -96,6 +102,7 @@ mod tests {
         assert_eq!(inner_name("https://h.example/n.txt#part"), "n.txt");
         assert_eq!(unpack("https://h.example/n.csv.zip", Bytes::from(ZIP), 10), Ok(Bytes::from("a,b\n")));
         assert_eq!(unpack("https://h.example/n.csv", Bytes::from(ZIP), 10), Ok(Bytes::from(ZIP)));
+        assert_eq!(unpack("https://h.example/n.csv.gz", Bytes::from("a,b"), 10), Ok(Bytes::from("a,b")));
     }
 
     #[test]

@@ -5,10 +5,11 @@
 
 mod expression;
 mod literal;
+mod names;
 mod operator;
 mod source;
 
-pub use operator::OPERATORS;
+pub use names::OPERATORS;
 
 use crate::ast::{
     Body, Expr, ExprKind, Name, Parameter, ParameterType, PatternCase, Query, Setting, Statement,

@@ -1,5 +1,6 @@
 //! Tabular operators.
 
+use super::names::{OPERATORS, UNSUPPORTED};
 use super::{Parsed, Parser};
 use crate::ast::{
     ExpandColumn, Expr, ExprKind, Named, NestedLevel, Operator, OperatorKind, ParsePart, PluginSchema,
@@ -8,57 +9,6 @@ use crate::ast::{
 use crate::diagnostics::{Diagnostic, Span};
 use crate::lexer::TokenKind;
 use crate::types::KqlType;
-
-/// The names of the operators.
-pub const OPERATORS: &[&str] = &[
-    "as",
-    "consume",
-    "count",
-    "datatable",
-    "distinct",
-    "evaluate",
-    "extend",
-    "externaldata",
-    "facet",
-    "filter",
-    "find",
-    "fork",
-    "getschema",
-    "invoke",
-    "join",
-    "limit",
-    "lookup",
-    "make-series",
-    "mv-apply",
-    "mv-expand",
-    "order",
-    "parse",
-    "parse-kv",
-    "parse-where",
-    "partition",
-    "print",
-    "project",
-    "project-away",
-    "project-by-names",
-    "project-keep",
-    "project-rename",
-    "project-reorder",
-    "range",
-    "render",
-    "sample",
-    "sample-distinct",
-    "scan",
-    "search",
-    "serialize",
-    "sort",
-    "summarize",
-    "take",
-    "top",
-    "top-hitters",
-    "top-nested",
-    "union",
-    "where",
-];
 
 /// The levels of nesting that an operator counts for, beside its own.
 const OPERATOR_DEPTH: usize = 2;
@@ -91,7 +41,7 @@ impl Parser<'_> {
         while self.is("-") && self.touches(0) && self.touches(1) {
             let TokenKind::Name(part) = &self.ahead(1).kind else { break };
             let longer = format!("{name}-{part}");
-            if !OPERATORS.iter().any(|known| known.starts_with(&longer)) {
+            if !OPERATORS.iter().chain(UNSUPPORTED).any(|known| known.starts_with(&longer)) {
                 break;
             }
             name = longer;
@@ -209,8 +159,9 @@ impl Parser<'_> {
             }
             "datatable" => self.datatable()?,
             "externaldata" | "external_data" => self.external_data()?,
-            "reduce" | "graph" | "make" | "assert" => {
-                return Err(self.literal_fault(start, &format!("the operator `{name}` is not supported")));
+            _ if UNSUPPORTED.contains(&name) => {
+                let span = self.since(start);
+                return Err(self.literal_fault(span, &format!("the operator `{name}` is not supported")));
             }
             _ => {
                 let fault = Diagnostic::new(start, format!("there is no operator `{name}`"))

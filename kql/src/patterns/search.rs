@@ -10,7 +10,7 @@ use super::table::{ANY, Table, add};
 /// The share of all rows below which `autocluster` does not look at a value.
 const RARE: f64 = 0.005;
 /// The most cells that one search looks at.
-const MAX_WORK: u64 = 20_000_000_000;
+const MAX_WORK: u64 = 5_000_000_000;
 /// How many cells are looked at before others get their turn.
 const WORK_AT_ONCE: u64 = 5_000_000;
 /// The most patterns that `basket` gives.
@@ -179,15 +179,11 @@ impl<'a> Search<'a> {
     async fn seeds(&mut self, most: usize, measure: impl Fn([f64; 2]) -> f64) -> Result<Vec<Vec<u32>>> {
         let table = self.table;
         let mut seeds: Vec<(f64, usize, u32)> = Vec::new();
-        for (column, codes) in table.columns.iter().enumerate() {
-            let mut weights = vec![[0.0; 2]; table.sizes[column] + 1];
-            for (code, weight) in codes.iter().zip(&table.weights) {
-                let sum = &mut weights[*code as usize];
-                *sum = add(*sum, *weight);
-            }
-            let values = (1..).zip(&weights[1..]);
-            seeds.extend(values.map(|(code, weight)| (measure(*weight), column, code)));
-            self.count(codes.len()).await?;
+        let all = self.all_rows();
+        for column in 0..table.columns.len() {
+            let values = weights_of(table, &all, column);
+            seeds.extend(values.map(|(code, weight)| (measure(weight), column, code)));
+            self.count(all.len()).await?;
         }
         seeds.sort_by(|left, right| {
             right.0.total_cmp(&left.0).then_with(|| (left.1, left.2).cmp(&(right.1, right.2)))
@@ -217,16 +213,7 @@ impl<'a> Search<'a> {
                 if group.codes[column] != ANY {
                     continue;
                 }
-                // Few rows of many values, or the other way round.
-                let mut weights: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
-                for row in &group.rows {
-                    let code = table.columns[column][*row as usize];
-                    if code != ANY {
-                        let sum = weights.entry(code).or_default();
-                        *sum = add(*sum, table.weights[*row as usize]);
-                    }
-                }
-                for (code, weight) in weights {
+                for (code, weight) in weights_of(table, &group.rows, column) {
                     let score = score(weight, columns);
                     if score > best.map_or(least, |(score, ..)| score) {
                         best = Some((score, column, code));
@@ -313,23 +300,117 @@ struct Level {
 
 /// A pattern's parts by the values of a column.
 fn parts(table: &Table, group: &Group, column: usize) -> Vec<Group> {
-    let mut parts: BTreeMap<u32, Group> = BTreeMap::new();
+    let mut rows = vec![Vec::new(); table.sizes[column] + 1];
     for row in &group.rows {
-        let code = table.columns[column][*row as usize];
-        if code != ANY {
-            let part = parts.entry(code).or_insert_with(|| {
-                let mut codes = group.codes.clone();
-                codes[column] = code;
-                Group { codes, weight: [0.0; 2], rows: Vec::new() }
-            });
-            part.weight = add(part.weight, table.weights[*row as usize]);
-            part.rows.push(*row);
-        }
+        rows[table.columns[column][*row as usize] as usize].push(*row);
     }
-    parts.into_values().collect()
+    let parts = (0..).zip(rows).skip(1).filter(|(_, rows)| !rows.is_empty());
+    let part = |(code, rows): (u32, Vec<u32>)| {
+        let mut codes = group.codes.clone();
+        codes[column] = code;
+        let weight = rows.iter().fold([0.0; 2], |sum, row| add(sum, table.weights[*row as usize]));
+        Group { codes, weight, rows }
+    };
+    parts.map(part).collect()
+}
+
+/// The weights of a column's values in some rows, by their codes.
+fn weights_of(table: &Table, rows: &[u32], column: usize) -> impl Iterator<Item = (u32, [f64; 2])> {
+    // Frequent values are few: no more than the rows, and no more than go into one at the least share.
+    let mut weights = vec![[0.0; 2]; table.sizes[column] + 1];
+    for row in rows {
+        let row = *row as usize;
+        let sum = &mut weights[table.columns[column][row] as usize];
+        *sum = add(*sum, table.weights[row]);
+    }
+    (0..).zip(weights).skip(1)
 }
 
 /// How many columns a pattern fixes.
 fn fixed(codes: &[u32]) -> usize {
     codes.iter().filter(|code| **code != ANY).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WIDTH: usize = 3;
+    const VALUES: u32 = 3;
+
+    /// Rows of a few values, each with a weight in both sets.
+    fn tables() -> impl Strategy<Value = Table> {
+        let row = (proptest::array::uniform3(0..=VALUES), 0_u32..4, 0_u32..4);
+        proptest::collection::vec(row, 0..12).prop_map(|rows| {
+            let columns = (0..WIDTH).map(|column| rows.iter().map(|(codes, ..)| codes[column]).collect());
+            let weights: Vec<[f64; 2]> =
+                rows.iter().map(|(_, a, b)| [f64::from(*a) + 1.0, f64::from(*b)]).collect();
+            let totals = weights.iter().fold([0.0; 2], |sum, weight| add(sum, *weight));
+            Table { columns: columns.collect(), sizes: vec![VALUES as usize; WIDTH], weights, totals }
+        })
+    }
+
+    fn run<T>(table: &Table, work: impl AsyncFnOnce(Search<'_>) -> Result<T>) -> T {
+        let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+        let memory = MemoryConsumer::new("test").register(&pool);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(work(Search::new("test", table, &memory))).expect("within the bounds")
+    }
+
+    /// The rows that a pattern fits.
+    fn fitting(table: &Table, codes: &[u32]) -> Vec<usize> {
+        let fits = |row: &usize| {
+            (0..WIDTH).all(|column| codes[column] == ANY || codes[column] == table.columns[column][*row])
+        };
+        (0..table.weights.len()).filter(fits).collect()
+    }
+
+    fn weight(table: &Table, rows: &[usize]) -> [f64; 2] {
+        rows.iter().fold([0.0; 2], |sum, row| add(sum, table.weights[*row]))
+    }
+
+    proptest! {
+        #[test]
+        fn basket_finds_all_frequent_patterns_each_with_what_its_rows_share(table in tables()) {
+            let least = 0.2 * table.totals[0];
+            let mut expected = BTreeSet::new();
+            for number in 1..(VALUES + 1).pow(3) {
+                let codes = [number % 4, number / 4 % 4, number / 16];
+                let rows = fitting(&table, &codes);
+                if !rows.is_empty() && weight(&table, &rows)[0] >= least {
+                    let shared = (0..WIDTH).map(|column| {
+                        let code = table.columns[column][rows[0]];
+                        let all = rows.iter().all(|row| table.columns[column][*row] == code);
+                        if all { code } else { ANY }
+                    });
+                    expected.insert(shared.collect::<Vec<u32>>());
+                }
+            }
+            let found = run(&table, async |mut search| search.basket(0.2, WIDTH).await);
+            for pattern in &found {
+                prop_assert_eq!(pattern.weight, weight(&table, &fitting(&table, &pattern.codes)));
+            }
+            prop_assert_eq!(found.into_iter().map(|found| found.codes).collect::<BTreeSet<_>>(), expected);
+        }
+
+        #[test]
+        fn the_figures_of_every_pattern_are_those_of_its_rows(table in tables(), size_weight in 0.0..1.0) {
+            let clusters = run(&table, async |mut search| search.auto_cluster(size_weight, 25).await);
+            let differences = run(&table, async |mut search| search.differences(0.1, WIDTH).await);
+            for pattern in clusters.iter().chain(&differences) {
+                prop_assert!(fixed(&pattern.codes) > 0);
+                prop_assert_eq!(pattern.weight, weight(&table, &fitting(&table, &pattern.codes)));
+            }
+            for pattern in &differences {
+                let share = |set: usize| pattern.weight[set] / table.totals[set].max(1.0);
+                prop_assert!((share(0) - share(1)).abs() >= 0.1 - 1e-9);
+            }
+        }
+    }
 }
