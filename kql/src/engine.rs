@@ -25,6 +25,7 @@ use futures::{Stream, StreamExt};
 use crate::binder::{self, Answers, Environment, Need, Stop};
 use crate::catalog::Catalog;
 use crate::diagnostics::Diagnostics;
+use crate::dictionary::KeepDictionaries;
 use crate::error::QueryError;
 use crate::format::json_value;
 use crate::functions::GeoIp;
@@ -123,6 +124,7 @@ impl Engine {
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
             .with_optimizer_rules(optimizer_rules())
+            .with_physical_optimizer_rule(Arc::new(KeepDictionaries))
             .build();
         let geoip = options.geoip_database.as_deref().map(GeoIp::open).transpose()?;
         Ok(Engine { state: Arc::new(state), geoip: geoip.map(Arc::new) })

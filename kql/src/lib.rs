@@ -6,6 +6,7 @@ mod binder;
 mod catalog;
 pub mod completion;
 mod diagnostics;
+mod dictionary;
 mod engine;
 mod error;
 mod format;

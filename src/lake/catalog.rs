@@ -13,6 +13,7 @@ use provost_kql::{
 };
 use provost_model::{ColumnKind, TableSpec, tables};
 
+use super::files::Files;
 use super::{Lake, LakeError, stored_schema};
 
 /// Behind the name of a table that shows only the latest version of each row: all versions.
@@ -51,7 +52,10 @@ impl Catalog for LakeCatalog {
             },
             (None, None) => return Ok(None),
         };
-        let provider = self.lake.provider(spec, all_versions).await.map_err(CatalogError::new)?;
+        let mut provider = self.lake.provider(spec, all_versions).await.map_err(CatalogError::new)?;
+        if all_versions || spec.latest_by().is_none() {
+            provider = Arc::new(Files(provider));
+        }
         Ok(Some(Table { columns: columns_of(spec), provider }))
     }
 

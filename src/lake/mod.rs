@@ -10,6 +10,7 @@ mod append;
 mod budget;
 mod catalog;
 mod error;
+mod files;
 mod ledger;
 mod maintenance;
 mod open;

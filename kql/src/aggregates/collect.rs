@@ -160,10 +160,24 @@ impl Set {
     }
 }
 
+impl Set {
+    /// Whether a text is known to be in the set, without making an element of it.
+    fn has(&self, text: &str) -> bool {
+        let quoted = |element: &String| {
+            element.len() == text.len() + 2 && element.as_bytes()[1..=text.len()] == *text.as_bytes()
+        };
+        // A text with escapes in it may look like another one's element.
+        self.elements.len() < SMALL_SET && self.elements.iter().any(quoted) && !text.contains('\\')
+    }
+}
+
 impl State for Set {
     fn update(&mut self, row: &Row<'_>) {
         self.limit = limit(row, 1);
-        self.insert_all(row);
+        let is_full = self.elements.len() >= self.limit;
+        if !is_full && !(row.kind(0) == KqlType::String && self.has(row.text(0))) {
+            self.insert_all(row);
+        }
     }
 
     fn merge(&mut self, other: Self) {

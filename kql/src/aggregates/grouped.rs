@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
@@ -55,6 +55,13 @@ pub(crate) fn call<S: State>(
     ))
 }
 
+/// Whether an aggregate takes strings in dictionaries: these here do, and they alone have this signature.
+pub(crate) fn reads_dictionaries(function: &AggregateUDF) -> bool {
+    std::ptr::eq(function.signature(), &*STATES)
+}
+
+static STATES: LazyLock<Signature> = LazyLock::new(|| ANY_ARGUMENTS.clone());
+
 struct Grouped<S> {
     name: &'static str,
     kinds: Vec<KqlType>,
@@ -92,7 +99,7 @@ impl<S: State> AggregateUDFImpl for Grouped<S> {
     }
 
     fn signature(&self) -> &Signature {
-        &ANY_ARGUMENTS
+        &STATES
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
