@@ -239,6 +239,7 @@ impl<'a> Cells<'a> {
         })
     }
 
+    #[inline]
     pub(crate) fn is_null(&self, row: usize) -> bool {
         match self {
             Cells::Null => true,
@@ -255,6 +256,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The text of a cell; `None` where it is null or no text.
+    #[inline]
     pub(crate) fn text(&self, row: usize) -> Option<&'a str> {
         match self {
             _ if self.is_null(row) => None,
@@ -266,6 +268,7 @@ impl<'a> Cells<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, row: usize) -> Value<'a> {
         if self.is_null(row) {
             return Value::Null;
@@ -316,6 +319,7 @@ impl Builder {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: &Value<'_>) {
         match (self, value) {
             (Builder::Bool(builder), Value::Bool(value)) => builder.append_value(*value),

@@ -44,18 +44,21 @@ fn batches() -> Vec<[ArrayRef; 3]> {
     (0..6).map(|n| batch(n * 531)).collect()
 }
 
-/// The strings in a dictionary that has values twice, and some that no row has.
-fn in_dictionary(strings: &ArrayRef) -> ArrayRef {
+/// The strings in a dictionary that has values twice, and one that no row has. What is null has no value, or one that is
+/// null.
+fn in_dictionary(strings: &ArrayRef, null_value: bool) -> ArrayRef {
     let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let tidy = cast(strings, &kind).unwrap();
     let tidy = tidy.as_any().downcast_ref::<DictionaryArray<Int32Type>>().unwrap();
     let values = cast(tidy.values(), &DataType::Utf8).unwrap();
     let values = values.as_any().downcast_ref::<StringArray>().unwrap();
-    let twice: StringArray = values.iter().chain(values).chain([Some("unused")]).collect();
+    let twice: StringArray =
+        values.iter().chain(values).chain([Some("unused")]).chain(null_value.then_some(None)).collect();
     let count = i32::try_from(values.len()).unwrap();
+    let null = null_value.then_some(2 * count + 1);
     let keys = tidy.keys().iter().enumerate();
     let keys: Int32Array =
-        keys.map(|(row, key)| key.map(|key| if row % 2 == 0 { key } else { key + count })).collect();
+        keys.map(|(row, key)| key.map(|key| if row % 2 == 0 { key } else { key + count }).or(null)).collect();
     Arc::new(DictionaryArray::try_new(keys, Arc::new(twice)).unwrap())
 }
 
@@ -63,8 +66,11 @@ fn catalog(dictionaries: bool) -> MemoryCatalog {
     let batches: Vec<RecordBatch> = batches()
         .into_iter()
         .map(|[host, name, port]| {
-            let [host, name] =
-                [host, name].map(|strings| if dictionaries { in_dictionary(&strings) } else { strings });
+            let coded = |strings, null_value| match dictionaries {
+                true => in_dictionary(&strings, null_value),
+                false => strings,
+            };
+            let (host, name) = (coded(host, false), coded(name, true));
             RecordBatch::try_from_iter([("Host", host), ("Name", name), ("Port", port)]).unwrap()
         })
         .collect();

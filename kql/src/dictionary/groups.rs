@@ -60,14 +60,32 @@ impl Places {
         }
     }
 
+    /// Touches where [`Places::find`] will look, and what is at those places: far memory answers faster to many questions
+    /// at once than to one after the other.
+    fn touch(&self, hashes: &[u64], at_place: impl Fn(usize) -> u32) {
+        if self.slots.len() < LARGE {
+            return;
+        }
+        let mask = self.slots.len() - 1;
+        let touched = hashes.iter().fold(0, |touched, hash| {
+            let slot = self.slots[(hash >> 32) as usize & mask] as u32;
+            touched ^ if slot == 0 { 0 } else { at_place(slot as usize - 1) }
+        });
+        std::hint::black_box(touched);
+    }
+
     fn size(&self) -> usize {
         self.slots.capacity() * 8
     }
 }
 
+/// A table of so many slots is larger than a processor's nearest memory.
+const LARGE: usize = 1 << 15;
+
 /// The numbers of a group, mixed so that whoever chooses them cannot choose their hashes.
-fn hash(seed: u64, words: &[u64]) -> u64 {
-    words.iter().fold(seed, |state, word| {
+fn hash(seed: u64, words: &[u32]) -> u64 {
+    words.chunks(2).fold(seed, |state, pair| {
+        let word = u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 32;
         let product = u128::from(state ^ word) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
         (product >> 64) as u64 ^ product as u64
     })
@@ -122,12 +140,12 @@ struct TextKey {
 
 impl TextKey {
     /// Writes the numbers of the rows, one in each group's words.
-    fn write(&mut self, array: &ArrayRef, words: &mut [u64], width: usize, at: usize) {
+    fn write(&mut self, array: &ArrayRef, words: &mut [u32], width: usize, at: usize) {
         let words = words[at..].iter_mut().step_by(width);
         let Some(coded) = array.as_any().downcast_ref::<Coded>() else {
             let texts: &StringArray = array.as_string();
             for (word, text) in words.zip(texts) {
-                *word = u64::from(text.map_or(NONE, |text| self.strings.number(text)));
+                *word = text.map_or(NONE, |text| self.strings.number(text));
             }
             return;
         };
@@ -145,14 +163,24 @@ impl TextKey {
         for (row, (word, key)) in words.zip(keys.values()).enumerate() {
             let key = *key as usize;
             if keys.is_null(row) || values.is_null(key) {
-                *word = u64::from(NONE);
+                *word = NONE;
                 continue;
             }
             if numbers[key] == NONE {
                 numbers[key] = self.strings.number(values.value(key));
             }
-            *word = u64::from(numbers[key]);
+            *word = numbers[key];
         }
+    }
+
+    /// The strings with the numbers in the groups' words.
+    fn read(&self, words: &[u32], width: usize, at: usize) -> ArrayRef {
+        let count = words.len() / width;
+        let mut texts = StringBuilder::with_capacity(count, count * 16);
+        for number in words[at..].iter().step_by(width) {
+            texts.append_option((*number != NONE).then(|| self.strings.get(*number)));
+        }
+        Arc::new(texts.finish())
     }
 
     fn size(&self) -> usize {
@@ -165,7 +193,7 @@ impl TextKey {
 /// A key of the groups.
 enum Key {
     Text(TextKey),
-    /// Whole numbers and truths, in a word each; which of them are null, a further word says.
+    /// Whole numbers and truths.
     Number(DataType),
 }
 
@@ -178,30 +206,48 @@ impl Key {
             _ => None,
         }
     }
+
+    /// The words that it takes.
+    fn width(&self) -> usize {
+        if matches!(self, Key::Number(DataType::Int64)) { 2 } else { 1 }
+    }
 }
 
 /// Whether rows can be grouped by keys of these types.
 pub(super) fn can_group_by(kinds: &[DataType]) -> bool {
-    kinds.iter().any(is_coded) && kinds.len() < 64 && kinds.iter().all(|kind| Key::new(kind).is_some())
+    let known = kinds.iter().all(|kind| Key::new(kind).is_some());
+    // A word tells the nulls of all numbers.
+    known && kinds.iter().any(is_coded) && kinds.len() <= 32
 }
 
 /// The groups of rows with the same keys, numbered as they are met.
 pub(super) struct Groups {
-    keys: Vec<Key>,
+    /// Each with the place of its first word.
+    keys: Vec<(Key, usize)>,
     seed: u64,
-    /// A word for each key, and one for those that are null.
+    /// The words of a group: those of its keys, and one with a bit for each number that is null.
     width: usize,
     places: Places,
-    words: Vec<u64>,
+    words: Vec<u32>,
+    /// Those of the rows at hand, and their hashes.
+    rows: Vec<u32>,
+    hashes: Vec<u64>,
 }
 
 impl Groups {
     /// The types must be such that [`can_group_by`] allows them.
     pub(super) fn new(kinds: &[DataType]) -> Self {
-        let keys: Vec<Key> = kinds.iter().filter_map(Key::new).collect();
-        let width = keys.len() + usize::from(keys.iter().any(|key| matches!(key, Key::Number(_))));
+        let mut width = 0;
+        let keys = kinds.iter().filter_map(Key::new).map(|key| {
+            let at = width;
+            width += key.width();
+            (key, at)
+        });
+        let keys: Vec<(Key, usize)> = keys.collect();
+        width += usize::from(keys.iter().any(|(key, _)| matches!(key, Key::Number(_))));
         let seed = RandomState::new().hash_one(0);
-        Groups { keys, seed, width, places: Places::default(), words: Vec::new() }
+        let (places, words, rows, hashes) = Default::default();
+        Groups { keys, seed, width, places, words, rows, hashes }
     }
 
     /// How many there are.
@@ -212,20 +258,28 @@ impl Groups {
     /// The groups of rows.
     pub(super) fn of(&mut self, arrays: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
         let width = self.width;
-        let mut words = vec![0; rows * width];
-        for (at, (key, array)) in self.keys.iter_mut().zip(arrays).enumerate() {
+        groups.clear();
+        if rows == 0 {
+            return Ok(());
+        }
+        self.rows.clear();
+        self.rows.resize(rows * width, 0);
+        for (number, ((key, at), array)) in self.keys.iter_mut().zip(arrays).enumerate() {
             match key {
-                Key::Text(key) => key.write(array, &mut words, width, at),
-                Key::Number(_) => write_numbers(array, &mut words, width, at)?,
+                Key::Text(key) => key.write(array, &mut self.rows, width, *at),
+                Key::Number(_) => write_numbers(array, &mut self.rows, width, *at, number)?,
             }
         }
-        groups.clear();
-        groups.extend(words.chunks_exact(width).map(|key| {
-            let known = &self.words;
-            let same = |place: u32| known[place as usize * width..][..width] == *key;
-            let (group, is_new) = self.places.find(hash(self.seed, key), same);
+        let (places, known) = (&mut self.places, &mut self.words);
+        self.hashes.clear();
+        self.hashes.extend(self.rows.chunks_exact(width).map(|row| hash(self.seed, row)));
+        places.touch(&self.hashes, |place| known[place * width]);
+        groups.extend(self.rows.chunks_exact(width).zip(&self.hashes).map(|(row, hash)| {
+            let same =
+                |place: u32| known[place as usize * width..].iter().zip(row).all(|(own, row)| own == row);
+            let (group, is_new) = places.find(*hash, same);
             if is_new {
-                self.words.extend_from_slice(key);
+                known.extend_from_slice(row);
             }
             group as usize
         }));
@@ -235,32 +289,24 @@ impl Groups {
     /// The keys of some of the groups.
     pub(super) fn keys(&self, from: usize, count: usize) -> Vec<ArrayRef> {
         let words = &self.words[from * self.width..][..count * self.width];
-        let nulls =
-            |at: usize| words.chunks_exact(self.width).map(move |key| key[self.width - 1] >> at & 1 == 1);
-        let columns = self.keys.iter().enumerate().map(|(at, key)| -> ArrayRef {
-            let own = words.chunks_exact(self.width).map(|key| key[at]);
-            match key {
-                Key::Text(key) => {
-                    let mut texts = StringBuilder::with_capacity(count, count * 16);
-                    for word in own {
-                        let number = word as u32;
-                        texts.append_option((number != NONE).then(|| key.strings.get(number)));
-                    }
-                    Arc::new(texts.finish())
+        let columns = self.keys.iter().enumerate().map(|(number, (key, at))| -> ArrayRef {
+            let kind = match key {
+                Key::Text(key) => return key.read(words, self.width, *at),
+                Key::Number(kind) => kind,
+            };
+            let own = words.chunks_exact(self.width).map(|group| {
+                let is_null = group[self.width - 1] >> number & 1 == 1;
+                (!is_null).then_some(&group[*at..])
+            });
+            match kind {
+                DataType::Int64 => {
+                    let whole = |own: &[u32]| (u64::from(own[0]) | u64::from(own[1]) << 32).cast_signed();
+                    Arc::new(own.map(|own| own.map(whole)).collect::<Int64Array>())
                 }
-                Key::Number(kind) => {
-                    let own = own.zip(nulls(at)).map(|(word, is_null)| (!is_null).then_some(word));
-                    match kind {
-                        DataType::Int64 => {
-                            Arc::new(own.map(|word| word.map(u64::cast_signed)).collect::<Int64Array>())
-                        }
-                        DataType::Int32 => {
-                            let own = own.map(|word| word.map(|word| (word as u32).cast_signed()));
-                            Arc::new(own.collect::<Int32Array>())
-                        }
-                        _ => Arc::new(own.map(|word| word.map(|word| word != 0)).collect::<BooleanArray>()),
-                    }
+                DataType::Int32 => {
+                    Arc::new(own.map(|own| own.map(|own| own[0].cast_signed())).collect::<Int32Array>())
                 }
+                _ => Arc::new(own.map(|own| own.map(|own| own[0] != 0)).collect::<BooleanArray>()),
             }
         });
         columns.collect()
@@ -268,35 +314,35 @@ impl Groups {
 
     /// The bytes held.
     pub(super) fn size(&self) -> usize {
-        let keys = self.keys.iter().map(|key| match key {
+        let keys = self.keys.iter().map(|(key, _)| match key {
             Key::Text(key) => key.size(),
             Key::Number(_) => 0,
         });
-        self.places.size() + self.words.capacity() * 8 + keys.sum::<usize>()
+        let rows = self.rows.capacity() * 4 + self.hashes.capacity() * 8;
+        self.places.size() + self.words.capacity() * 4 + rows + keys.sum::<usize>()
     }
 }
 
-fn write_numbers(array: &ArrayRef, words: &mut [u64], width: usize, at: usize) -> Result<()> {
-    let own = words[at..].iter_mut().step_by(width);
+fn write_numbers(array: &ArrayRef, words: &mut [u32], width: usize, at: usize, number: usize) -> Result<()> {
+    let own = words.chunks_exact_mut(width);
     match array.data_type() {
-        DataType::Int64 => {
-            let values = array.as_primitive::<Int64Type>().values();
-            own.zip(values).for_each(|(word, value)| *word = value.cast_unsigned());
-        }
-        DataType::Int32 => {
-            let values = array.as_primitive::<Int32Type>().values();
-            own.zip(values).for_each(|(word, value)| *word = u64::from(value.cast_unsigned()));
-        }
+        DataType::Int64 => own.zip(array.as_primitive::<Int64Type>().values()).for_each(|(row, value)| {
+            row[at] = value.cast_unsigned() as u32;
+            row[at + 1] = (value.cast_unsigned() >> 32) as u32;
+        }),
+        DataType::Int32 => own
+            .zip(array.as_primitive::<Int32Type>().values())
+            .for_each(|(row, value)| row[at] = value.cast_unsigned()),
         DataType::Boolean => {
-            let values = array.as_boolean().values();
-            own.zip(values).for_each(|(word, value)| *word = u64::from(value));
+            own.zip(array.as_boolean().values()).for_each(|(row, value)| row[at] = u32::from(value));
         }
         other => return exec_err!("rows cannot be grouped by {other} here"),
     }
     if array.null_count() > 0 {
-        for (_, key) in words.chunks_exact_mut(width).enumerate().filter(|(row, _)| array.is_null(*row)) {
-            key[at] = 0;
-            key[width - 1] |= 1 << at;
+        let wide = usize::from(*array.data_type() == DataType::Int64);
+        for (_, row) in words.chunks_exact_mut(width).enumerate().filter(|(row, _)| array.is_null(*row)) {
+            row[at..=at + wide].fill(0);
+            row[width - 1] |= 1 << number;
         }
     }
     Ok(())

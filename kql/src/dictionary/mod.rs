@@ -11,7 +11,7 @@ mod groups;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, StringArray};
-use datafusion::arrow::compute::concat;
+use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -51,10 +51,13 @@ pub(crate) struct Filler(Option<(StringArray, ArrayRef)>);
 
 impl Filler {
     pub(crate) fn fill(&mut self, array: &Coded) -> Result<ArrayRef> {
-        if array.keys().null_count() == 0 {
+        if array.keys().null_count() == 0 && array.values().null_count() == 0 {
             return Ok(Arc::new(array.clone()));
         }
         let values: &StringArray = array.values().as_string();
+        if values.null_count() > 0 {
+            return Ok(cast(&filled_one_by_one(array), &coded())?);
+        }
         let filled = match &self.0 {
             Some((known, filled)) if same(known, values) => Arc::clone(filled),
             _ => {
@@ -67,6 +70,13 @@ impl Filler {
         let keys: Vec<i32> = array.keys().iter().map(|key| key.unwrap_or(empty)).collect();
         Ok(Arc::new(Coded::try_new(Int32Array::from(keys), filled)?))
     }
+}
+
+/// The same where a value itself is null, which writers have no reason for.
+fn filled_one_by_one(array: &Coded) -> StringArray {
+    let values: &StringArray = array.values().as_string();
+    let text = |key: i32| (!values.is_null(key as usize)).then(|| values.value(key as usize));
+    array.keys().iter().map(|key| Some(key.and_then(text).unwrap_or(""))).collect()
 }
 
 /// The rule that keeps dictionaries; the last one, for it knows what each operator reads.
