@@ -150,6 +150,25 @@ async fn old_rows_go_and_small_files_are_joined_without_losing_a_row() {
     assert_eq!(lake.count(spec()).await.expect("counted"), 10);
 }
 
+#[tokio::test]
+async fn strings_of_files_are_grouped_by_their_dictionaries() {
+    let (_folder, lake) = lake();
+    for start in [0, 3000, 6000] {
+        append(&lake, start..start + 100).await;
+    }
+    let catalog = Arc::new(LakeCatalog::new(Arc::new(lake), Default::default()));
+    let engine = Engine::new(EngineOptions::default()).expect("an engine");
+    // Of three days the second and the third; no row has a region.
+    let query = "AWSCloudTrail | where TimeGenerated >= datetime(2024-10-05T12:00:00Z) and EventName has 'runinstances'
+        | summarize Events = count(), Names = dcount(_EventId) by EventName, AWSRegion";
+    let prepare = || engine.prepare(Arc::clone(&catalog) as _, query, &QueryOptions::default());
+    let plan = prepare().await.expect("bound").explain().await.expect("planned");
+    assert!(plan.contains("DictionaryAggregateExec: by=[EventName"), "{plan}");
+    let result = prepare().await.expect("bound").collect().await.expect("run");
+    let rows: Vec<String> = result.rows().map(|row| serde_json::Value::from(row).to_string()).collect();
+    assert_eq!(rows, [r#"["RunInstances","",200,200]"#]);
+}
+
 #[test]
 fn an_unknown_table_is_told_with_the_nearest_name() {
     let error = Lake::spec("AWSCloudTrial").expect_err("no such table").to_string();

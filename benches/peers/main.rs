@@ -12,11 +12,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use comfy_table::{Table, presets};
+use mimalloc::MiMalloc;
 use provost::lake::{Lake, LakeCatalog};
 use provost_kql::{Engine, EngineOptions, QueryOptions};
 
 use answer::Answer;
 use peer::Peer;
+
+/// The product's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The queries: one file each for Provost (`.kql`) and for every peer (`.duckdb.sql`, `.chdb.sql`).
 const QUERIES: [&str; 5] = ["three-part", "beacons", "json", "first-seen", "series"];

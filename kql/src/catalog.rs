@@ -21,7 +21,8 @@ use crate::types::Column;
 pub struct Table {
     /// The declared columns, in order.
     pub columns: Vec<Column>,
-    /// Where the rows come from.
+    /// Where the rows come from. Its scans may give dictionaries of strings (`Dictionary(Int32, Utf8)`) where its schema
+    /// has strings: filters and functions then look at each value of a dictionary once.
     pub provider: Arc<dyn TableProvider>,
 }
 

@@ -29,6 +29,7 @@ use futures::{Stream, StreamExt};
 use crate::binder::{self, Answers, Environment, Need, Stop};
 use crate::catalog::Catalog;
 use crate::diagnostics::Diagnostics;
+use crate::dictionary::KeepDictionaries;
 use crate::error::QueryError;
 use crate::external::{ExternalSource, Files};
 use crate::format::json_value;
@@ -134,6 +135,7 @@ impl Engine {
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
             .with_optimizer_rules(if options.unoptimized { needed_rules() } else { optimizer_rules() })
+            .with_physical_optimizer_rule(Arc::new(KeepDictionaries))
             .build();
         let geoip = options.geoip_database.as_deref().map(GeoIp::open).transpose()?;
         let external_source = options.external_source;

@@ -1,5 +1,7 @@
 //! JSON text as the values of `dynamic`.
 
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr2};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -38,6 +40,25 @@ pub(crate) enum Step {
     Key(String),
     /// Negative counts from the end.
     Index(i64),
+}
+
+/// The keys of a path, to see at once of most texts that it leads nowhere in them.
+pub(crate) struct Keys(Vec<Finder<'static>>);
+
+impl Keys {
+    pub(crate) fn of(path: &[Step]) -> Self {
+        let finders = path.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(Finder::new(&Value::from(key.as_str()).to_string()).into_owned()),
+            Step::Index(_) => None,
+        });
+        Keys(finders.collect())
+    }
+
+    /// Whether the keys stand in a text, or may do so in another spelling.
+    pub(crate) fn may_be_in(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        self.0.iter().all(|key| key.find(text).is_some()) || memchr(b'\\', text).is_some()
+    }
 }
 
 /// The part of a JSON text that a path leads to, found by skipping over the rest rather than by reading it.
@@ -126,11 +147,11 @@ fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
 fn skip_string(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
         }
+        at += 2;
     }
 }
 

@@ -7,6 +7,7 @@ mod catalog;
 pub mod completion;
 mod detect;
 mod diagnostics;
+mod dictionary;
 mod engine;
 mod error;
 mod external;

@@ -26,6 +26,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 
 use crate::catalog::Table;
+use crate::dictionary::{self, Filler};
 use crate::format::{normalise, ticks_per};
 use crate::time::EPOCH_TICKS;
 use crate::types::{Column, KqlType};
@@ -231,6 +232,7 @@ impl TableProvider for KqlScan {
             .map(|index| Output {
                 kind: self.columns[*index].kind,
                 source: self.sources[*index].and_then(|source| place.get(&source).copied()),
+                coded: false,
             })
             .collect();
         let schema = Arc::new(self.schema.project(&wanted)?);
@@ -243,11 +245,13 @@ impl TableProvider for KqlScan {
 struct Output {
     kind: KqlType,
     source: Option<usize>,
+    /// Whether its strings stay in the provider's dictionary.
+    coded: bool,
 }
 
 /// Brings a provider's batches into KQL's types.
 #[derive(Debug)]
-struct KqlScanExec {
+pub(crate) struct KqlScanExec {
     inner: Arc<dyn ExecutionPlan>,
     outputs: Arc<[Output]>,
     schema: SchemaRef,
@@ -265,6 +269,21 @@ impl KqlScanExec {
             inner.properties().boundedness,
         );
         KqlScanExec { inner, outputs: outputs.into(), schema, properties: Arc::new(properties) }
+    }
+
+    /// The scan that leaves strings in the dictionaries in which the provider has them; `None` if it has none.
+    pub(crate) fn with_dictionaries(&self) -> Option<Self> {
+        let inner = self.inner.schema();
+        let mut outputs = self.outputs.to_vec();
+        let mut fields = Vec::with_capacity(outputs.len());
+        for (output, field) in outputs.iter_mut().zip(self.schema.fields()) {
+            output.coded = output.kind == KqlType::String
+                && output.source.is_some_and(|source| dictionary::is_coded(inner.field(source).data_type()));
+            let kind = if output.coded { dictionary::coded() } else { field.data_type().clone() };
+            fields.push(Field::clone(field).with_data_type(kind));
+        }
+        let any = outputs.iter().any(|output| output.coded);
+        any.then(|| KqlScanExec::new(Arc::clone(&self.inner), outputs, Arc::new(Schema::new(fields))))
     }
 }
 
@@ -312,17 +331,27 @@ impl ExecutionPlan for KqlScanExec {
         let inner = self.inner.execute(partition, context)?;
         let outputs = Arc::clone(&self.outputs);
         let schema = Arc::clone(&self.schema);
-        let stream = inner.map(move |batch| in_kql_types(&batch?, &outputs, &schema));
+        let mut fillers: Vec<Filler> = outputs.iter().map(|_| Filler::default()).collect();
+        let stream = inner.map(move |batch| in_kql_types(&batch?, &outputs, &schema, &mut fillers));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
     }
 }
 
-fn in_kql_types(batch: &RecordBatch, outputs: &[Output], schema: &SchemaRef) -> Result<RecordBatch> {
+fn in_kql_types(
+    batch: &RecordBatch,
+    outputs: &[Output],
+    schema: &SchemaRef,
+    fillers: &mut [Filler],
+) -> Result<RecordBatch> {
     let rows = batch.num_rows();
     let arrays = outputs
         .iter()
-        .map(|output| {
+        .zip(fillers)
+        .map(|(output, filler)| {
             let array = match output.source {
+                Some(source) if output.coded => {
+                    return filler.fill(batch.column(source).as_dictionary());
+                }
                 Some(source) => normalise(batch.column(source), output.kind)?,
                 None => new_null_array(&output.kind.arrow(), rows),
             };

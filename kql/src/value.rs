@@ -11,6 +11,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
 
+use crate::dictionary;
 use crate::time;
 use crate::types::{DECIMAL_PRECISION, DECIMAL_SCALE, KqlType};
 
@@ -214,6 +215,8 @@ pub(crate) enum Cells<'a> {
     Text(&'a StringArray),
     TextView(&'a StringViewArray),
     LargeText(&'a LargeStringArray),
+    /// Strings in a dictionary: the place of each, and the values.
+    Coded(&'a Int32Array, &'a StringArray),
 }
 
 impl<'a> Cells<'a> {
@@ -228,10 +231,15 @@ impl<'a> Cells<'a> {
             DataType::Utf8 => Cells::Text(array.as_string()),
             DataType::Utf8View => Cells::TextView(array.as_string_view()),
             DataType::LargeUtf8 => Cells::LargeText(array.as_string()),
+            kind if dictionary::is_coded(kind) => {
+                let coded = array.as_dictionary::<Int32Type>();
+                Cells::Coded(coded.keys(), coded.values().as_string())
+            }
             other => return exec_err!("a column of Arrow type {other} has no KQL type"),
         })
     }
 
+    #[inline]
     pub(crate) fn is_null(&self, row: usize) -> bool {
         match self {
             Cells::Null => true,
@@ -243,20 +251,24 @@ impl<'a> Cells<'a> {
             Cells::Text(array) => array.is_null(row),
             Cells::TextView(array) => array.is_null(row),
             Cells::LargeText(array) => array.is_null(row),
+            Cells::Coded(keys, values) => keys.is_null(row) || values.is_null(keys.value(row) as usize),
         }
     }
 
     /// The text of a cell; `None` where it is null or no text.
+    #[inline]
     pub(crate) fn text(&self, row: usize) -> Option<&'a str> {
         match self {
             _ if self.is_null(row) => None,
             Cells::Text(array) => Some(array.value(row)),
             Cells::TextView(array) => Some(array.value(row)),
             Cells::LargeText(array) => Some(array.value(row)),
+            Cells::Coded(keys, values) => Some(values.value(keys.value(row) as usize)),
             _ => None,
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, row: usize) -> Value<'a> {
         if self.is_null(row) {
             return Value::Null;
@@ -271,6 +283,7 @@ impl<'a> Cells<'a> {
             Cells::Text(array) => Value::Text(Cow::Borrowed(array.value(row))),
             Cells::TextView(array) => Value::Text(Cow::Borrowed(array.value(row))),
             Cells::LargeText(array) => Value::Text(Cow::Borrowed(array.value(row))),
+            Cells::Coded(keys, values) => Value::Text(Cow::Borrowed(values.value(keys.value(row) as usize))),
         }
     }
 }
@@ -306,6 +319,7 @@ impl Builder {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: &Value<'_>) {
         match (self, value) {
             (Builder::Bool(builder), Value::Bool(value)) => builder.append_value(*value),

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion::logical_expr::{PartitionEvaluator, Signature, WindowUDFImpl};
@@ -62,6 +63,35 @@ impl WindowUDFImpl for RowFunction {
     }
 }
 
+impl RowFunction {
+    /// `prev()` and `next()` by the same number of rows everywhere: the column moved, with defaults in the gap.
+    fn shifted(&self, values: &[ArrayRef], num_rows: usize) -> Result<Option<ArrayRef>> {
+        let (RowKind::Previous | RowKind::Next, [column, offsets, defaults]) = (self.kind, values) else {
+            return Ok(None);
+        };
+        let as_is = |array: &ArrayRef| {
+            *array.data_type() == self.returns.arrow()
+                && array.len() == num_rows
+                && (self.returns != KqlType::String || array.null_count() == 0)
+        };
+        let Some(offsets) = offsets.as_primitive_opt::<Int64Type>() else { return Ok(None) };
+        let offset = match offsets.values().first() {
+            Some(offset) if offsets.null_count() == 0 && offsets.values().iter().all(|own| own == offset) => {
+                usize::try_from(*offset).ok()
+            }
+            _ => None,
+        };
+        let Some(offset) = offset.filter(|_| as_is(column) && as_is(defaults)) else { return Ok(None) };
+        let gap = offset.min(num_rows);
+        let stay = num_rows - gap;
+        let parts: [ArrayRef; 2] = match self.kind {
+            RowKind::Previous => [defaults.slice(0, gap), column.slice(0, stay)],
+            _ => [column.slice(gap, stay), defaults.slice(stay, gap)],
+        };
+        Ok(Some(concat(&[parts[0].as_ref(), parts[1].as_ref()])?))
+    }
+}
+
 impl PartitionEvaluator for RowFunction {
     fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
         let cells = values.iter().map(|array| Cells::new(array.as_ref())).collect::<Result<Vec<_>>>()?;
@@ -69,6 +99,9 @@ impl PartitionEvaluator for RowFunction {
             (Some(cells), Some(array)) if row < array.len() => cells.get(row),
             _ => Value::Null,
         };
+        if let Some(shifted) = self.shifted(values, num_rows)? {
+            return Ok(shifted);
+        }
         let mut builder = Builder::new(self.returns, num_rows);
         match self.kind {
             RowKind::Previous | RowKind::Next => {

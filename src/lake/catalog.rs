@@ -14,6 +14,7 @@ use provost_kql::{
 };
 use provost_model::{ColumnKind, TableSpec, tables};
 
+use super::files::Files;
 use super::rows::table_rows;
 use super::{Lake, LakeError, stored_schema};
 
@@ -53,7 +54,10 @@ impl Catalog for LakeCatalog {
             },
             (None, None) => return Ok(None),
         };
-        let provider = self.lake.provider(spec, all_versions).await.map_err(CatalogError::new)?;
+        let mut provider = self.lake.provider(spec, all_versions).await.map_err(CatalogError::new)?;
+        if all_versions || spec.latest_by().is_none() {
+            provider = Arc::new(Files(provider));
+        }
         Ok(Some(Table { columns: columns_of(spec), provider }))
     }
 

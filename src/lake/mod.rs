@@ -11,6 +11,7 @@ mod budget;
 mod catalog;
 mod columns;
 mod error;
+mod files;
 mod ledger;
 mod maintenance;
 mod open;

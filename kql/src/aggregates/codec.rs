@@ -20,6 +20,17 @@ impl Writer {
         self
     }
 
+    /// Goes on behind what was written before.
+    pub(crate) fn after(written: Vec<u8>) -> Self {
+        Writer(written)
+    }
+
+    /// What was written before, by another.
+    pub(crate) fn written(&mut self, value: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(value);
+        self
+    }
+
     pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }

@@ -109,10 +109,17 @@ impl<const WITH_NULLS: bool> State for List<WITH_NULLS> {
 /// `make_set(value, limit)`.
 #[derive(Default)]
 pub(crate) struct Set {
-    elements: Vec<String>,
-    /// Filled only once a search through the list would take long.
-    seen: HashSet<String>,
+    /// The JSON texts of the elements one behind the other, as they are saved.
+    elements: Vec<u8>,
+    count: usize,
     limit: usize,
+    /// Filled only once a search through the elements would take long.
+    seen: Option<Box<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    elements: HashSet<Vec<u8>>,
     bytes: usize,
 }
 
@@ -120,26 +127,43 @@ pub(crate) struct Set {
 const SMALL_SET: usize = 16;
 
 impl Set {
-    fn insert(&mut self, element: String) {
-        if self.elements.len() >= self.limit {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut reader = Reader(&self.elements);
+        std::iter::from_fn(move || (!reader.is_empty()).then(|| reader.bytes()))
+    }
+
+    fn insert(&mut self, element: &[u8]) {
+        if self.count >= self.limit {
             return;
         }
-        if self.elements.len() < SMALL_SET {
-            if self.elements.contains(&element) {
+        if self.count < SMALL_SET {
+            if self.iter().any(|known| known == element) {
                 return;
             }
         } else {
-            if self.seen.is_empty() {
-                self.seen = self.elements.iter().cloned().collect();
-                self.bytes *= 2;
-            }
-            if !self.seen.insert(element.clone()) {
+            let mut seen = self.seen.take().unwrap_or_else(|| {
+                let elements: HashSet<Vec<u8>> = self.iter().map(<[u8]>::to_vec).collect();
+                Box::new(Seen { bytes: self.elements.len(), elements })
+            });
+            let is_new = seen.elements.insert(element.to_vec());
+            seen.bytes += if is_new { element.len() } else { 0 };
+            self.seen = Some(seen);
+            if !is_new {
                 return;
             }
-            self.bytes += element.capacity();
         }
-        self.bytes += element.capacity();
-        self.elements.push(element);
+        let mut writer = Writer::after(std::mem::take(&mut self.elements));
+        writer.bytes(element);
+        self.elements = writer.finish();
+        self.count += 1;
+    }
+
+    /// Whether a text is known to be in the set, without making an element of it.
+    fn has(&self, text: &str) -> bool {
+        let is_element =
+            |known: &[u8]| known.len() == text.len() + 2 && known[1..=text.len()] == *text.as_bytes();
+        // A text with escapes in it may look like another one's element.
+        self.count < SMALL_SET && self.iter().any(is_element) && !text.contains('\\')
     }
 
     /// The elements of an array each by itself, as `make_set` of a dynamic takes them.
@@ -149,13 +173,13 @@ impl Set {
         {
             for item in items {
                 if !item.is_null() {
-                    self.insert(item.to_string());
+                    self.insert(item.to_string().as_bytes());
                 }
             }
             return;
         }
         if let Some(element) = element(row) {
-            self.insert(element);
+            self.insert(element.as_bytes());
         }
     }
 }
@@ -163,42 +187,45 @@ impl Set {
 impl State for Set {
     fn update(&mut self, row: &Row<'_>) {
         self.limit = limit(row, 1);
-        self.insert_all(row);
+        let is_full = self.count >= self.limit;
+        if !is_full && !(row.kind(0) == KqlType::String && self.has(row.text(0))) {
+            self.insert_all(row);
+        }
     }
 
     fn merge(&mut self, other: Self) {
         self.limit = self.limit.max(other.limit);
-        for element in other.elements {
+        if self.count == 0 {
+            *self = Set { limit: self.limit, ..other };
+            return;
+        }
+        for element in other.iter() {
             self.insert(element);
         }
     }
 
     fn save(&self) -> Vec<u8> {
         let mut writer = Writer::default();
-        writer.long(self.limit as u64);
-        for element in &self.elements {
-            writer.bytes(element.as_bytes());
-        }
+        writer.long(self.limit as u64).written(&self.elements);
         writer.finish()
     }
 
     fn load(bytes: &[u8]) -> Self {
         let mut reader = Reader(bytes);
-        let mut set = Set { limit: usize::try_from(reader.long()).unwrap_or(MAX_ELEMENTS), ..Set::default() };
-        while !reader.is_empty() {
-            set.insert(reader.text());
-        }
+        let limit = usize::try_from(reader.long()).unwrap_or(MAX_ELEMENTS);
+        let mut set = Set { elements: reader.0.to_vec(), limit, ..Set::default() };
+        set.count = set.iter().count();
         set
     }
 
     fn finish(self) -> Value<'static> {
-        array(self.elements.into_iter())
+        array(self.iter().map(|element| String::from_utf8_lossy(element).into_owned()))
     }
 
     fn size(&self) -> usize {
-        self.elements.capacity() * size_of::<String>()
-            + self.seen.capacity() * size_of::<String>()
-            + self.bytes
+        let seen = self.seen.as_ref();
+        let seen = seen.map_or(0, |seen| seen.elements.capacity() * size_of::<Vec<u8>>() + seen.bytes);
+        self.elements.capacity() + seen
     }
 }
 

@@ -46,11 +46,11 @@ impl<'a> Binder<'a> {
                 {
                     return Ok(value);
                 }
-                let base = self.scalar(base, context)?;
+                let base = unread(self.scalar(base, context)?, context);
                 path(base, Step::Key(name.text.clone()), expr.span)
             }
             ExprKind::Index(base, index) => {
-                let base = self.scalar(base, context)?;
+                let base = unread(self.scalar(base, context)?, context);
                 let index = self.scalar(index, context)?;
                 indexed(base, index, expr.span)
             }
@@ -374,6 +374,17 @@ fn unary(op: UnaryOp, operand: Typed, span: Span) -> Binding<Typed> {
         Value::Decimal(value) => value.checked_neg().map_or(Value::Null, Value::Decimal),
         other => other,
     }))
+}
+
+/// A dynamic that a step leads into: the text it is read from, where it is a column that `parse_json()` has made.
+fn unread(base: Typed, context: &Context<'_>) -> Typed {
+    match (&base.expr, context.row) {
+        (PlanExpr::Column(column), Some(row)) if base.kind == KqlType::Dynamic => match row.parsed(column) {
+            Some(call) => Typed::new(call, KqlType::Dynamic),
+            None => base,
+        },
+        _ => base,
+    }
 }
 
 /// A step into a dynamic.

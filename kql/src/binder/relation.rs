@@ -29,6 +29,9 @@ impl Col {
     }
 }
 
+/// How many operators back a column's definition is looked for.
+const MAX_STEPS_BACK: usize = 32;
+
 /// A table.
 #[derive(Debug, Clone)]
 pub(crate) struct Relation {
@@ -65,6 +68,33 @@ impl Relation {
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.columns.iter().map(|col| col.name.as_str())
+    }
+
+    /// The call of `parse_json()` that a column holds, where the plan still has the text: a path into the column is then
+    /// one into the text, which nobody has to read as a whole.
+    pub(super) fn parsed(&self, column: &PlanColumn) -> Option<Expr> {
+        let mut plan = &self.plan;
+        for _ in 0..MAX_STEPS_BACK {
+            match plan {
+                LogicalPlan::Filter(filter) => plan = &filter.input,
+                LogicalPlan::Projection(projection) => {
+                    match &projection.expr[projection.schema.index_of_column(column).ok()?] {
+                        Expr::Column(same) if same == column => plan = &projection.input,
+                        Expr::Alias(alias) => {
+                            let Expr::ScalarFunction(call) = alias.expr.as_ref() else { return None };
+                            let ("parse_json", [Expr::Column(text)]) = (call.func.name(), &call.args[..])
+                            else {
+                                return None;
+                            };
+                            return self.plan.schema().has_column(text).then(|| alias.expr.as_ref().clone());
+                        }
+                        _ => return None,
+                    }
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// The columns that must stay in the plan whatever a query projects.

@@ -23,7 +23,10 @@ enum Part {
 }
 
 fn part(name: &str) -> Option<Part> {
-    Some(match name.to_ascii_lowercase().as_str() {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return part(&name.to_ascii_lowercase());
+    }
+    Some(match name {
         "year" | "years" => Part::Year,
         "quarter" | "quarters" => Part::Quarter,
         "month" | "months" => Part::Month,

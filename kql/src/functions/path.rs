@@ -55,10 +55,13 @@ impl ScalarUDFImpl for Path {
         let cells = Cells::new(inputs[0].as_ref())?;
         let rows = inputs[0].len();
         let mut builder = StringBuilder::with_capacity(rows, rows * 8);
+        let keys = json::Keys::of(&self.steps);
         for row in 0..rows {
-            let value = cells.text(row).map_or(Value::Null, |text| {
-                if self.as_text { text_at(text, &self.steps) } else { step_value(text, &self.steps) }
-            });
+            let value = match cells.text(row).filter(|text| keys.may_be_in(text)) {
+                None => Value::Null,
+                Some(text) if self.as_text => text_at(text, &self.steps),
+                Some(text) => step_value(text, &self.steps),
+            };
             match value {
                 Value::Text(text) => builder.append_value(text),
                 _ if self.as_text => builder.append_value(""),
