@@ -45,7 +45,7 @@ fn text(path: &Path) -> Result<String, Vec<Problem>> {
 pub fn load_rules(path: &Path) -> std::io::Result<Vec<RuleFile>> {
     let mut paths = Vec::new();
     if path.is_dir() {
-        collect(path, &mut paths)?;
+        collect(path, &is_rule, &mut paths)?;
     } else {
         std::fs::metadata(path)?;
         paths.push(path.to_owned());
@@ -64,15 +64,21 @@ pub fn load_rules(path: &Path) -> std::io::Result<Vec<RuleFile>> {
     Ok(files)
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+fn is_rule(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
+}
+
+/// The wanted files of a folder and the folders in it.
+pub(super) fn collect(
+    folder: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+    paths: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() && !path.is_symlink() {
-            collect(&path, paths)?;
-        } else if path
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
-        {
+            collect(&path, wanted, paths)?;
+        } else if wanted(&path) {
             paths.push(path);
         }
     }

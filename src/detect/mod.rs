@@ -10,6 +10,7 @@ mod custom_detection;
 mod entities;
 mod evaluate;
 mod finding;
+mod format;
 mod load;
 mod parse;
 mod rule;
@@ -22,6 +23,7 @@ mod yaml;
 pub use check::{CheckStatus, RuleCheck, TestResult, check, run_tests};
 pub use evaluate::{Evaluator, FindingsInMemory, KnownFindings, Limits, RuleOutcome, RuleStatus, evaluate};
 pub use finding::{MOST_ENTITIES, MOST_EVIDENCE};
+pub use format::{Formatting, format_file, formattable_files};
 pub use load::{RuleFile, load_rules};
 pub use parse::ParsedRule;
 pub use rule::{
