@@ -311,3 +311,38 @@ fn a_hunting_query_without_metadata_is_a_rule_named_for_its_file() {
     assert_eq!((&checks[1]["id"], &checks[1]["status"]), (&"typo".into(), &"refused".into()));
     assert!(checks[1]["reason"].as_str().is_some_and(|reason| reason.contains("EventName")), "{checks}");
 }
+
+#[test]
+fn rules_are_laid_out_in_place_and_nothing_else_of_them_changes() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("rules")).expect("made");
+    let rule = "id:   x # kept\nquery: |\n  // few\n  T|where a==1|take 5\n\nversion:  1.0.0\n";
+    let neat = rule.replace("  T|where a==1|take 5", "  T\n  | where a == 1\n  | take 5");
+    std::fs::write(sandbox.path("rules/a.yaml"), rule).expect("written");
+    std::fs::write(sandbox.path("rules/b.kql"), "T|count").expect("written");
+    std::fs::write(sandbox.path("rules/c.yml"), "query: T|count\n").expect("written");
+    std::fs::write(sandbox.path("rules/notes.txt"), "T|count").expect("written");
+    let read = |name: &str| std::fs::read_to_string(sandbox.path(name)).expect("readable");
+
+    let run = sandbox.provost(&["rules", "fmt", "--check", "rules"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stdout.contains("a.yaml") && run.stdout.contains("b.kql"), "{run:?}");
+    assert_eq!(read("rules/a.yaml"), rule, "--check changes nothing");
+
+    let run = sandbox.provost(&["rules", "fmt", "rules"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.contains("c.yml") && run.stdout.contains("block literal"), "{run:?}");
+    assert_eq!((read("rules/a.yaml"), read("rules/b.kql")), (neat, "T\n| count\n".to_owned()));
+    assert_eq!(read("rules/c.yml") + &read("rules/notes.txt"), "query: T|count\nT|count");
+
+    let run = sandbox.provost(&["rules", "fmt", "--check", "rules", "--format", "json"]);
+    assert_eq!((run.code, run.json()[0]["status"].as_str()), (0, Some("unchanged")), "{run:?}");
+
+    std::fs::write(sandbox.path("rules/d.kql"), "T | whree x").expect("written");
+    let run = sandbox.provost(&["rules", "fmt", "rules/d.kql"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stdout.contains("did you mean `where`?"), "{run:?}");
+    assert_eq!(read("rules/d.kql"), "T | whree x");
+    let run = sandbox.provost(&["rules", "fmt"]);
+    assert!(run.code != 0 && run.stderr.contains("content"), "{run:?}");
+}

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::bare_query::is_kql_file;
 use super::parse::ParsedRule;
 use super::rule::Rule;
 use super::yaml::Problem;
@@ -48,15 +49,7 @@ fn text(path: &Path) -> Result<String, Vec<Problem>> {
 ///
 /// Two files with one id are both kept out but the first: their findings could not be told apart.
 pub fn load_rules(path: &Path) -> std::io::Result<Vec<RuleFile>> {
-    let mut paths = Vec::new();
-    if path.is_dir() {
-        collect(path, &mut paths)?;
-    } else {
-        std::fs::metadata(path)?;
-        paths.push(path.to_owned());
-    }
-    paths.sort();
-    let mut files: Vec<RuleFile> = paths.iter().map(|path| RuleFile::read(path)).collect();
+    let mut files: Vec<RuleFile> = rule_paths(path)?.iter().map(|path| RuleFile::read(path)).collect();
     for index in 1..files.len() {
         let Some(id) = files[index].rule().map(|rule| rule.id.clone()) else { continue };
         let twin = files[..index].iter().find(|file| file.rule().is_some_and(|rule| rule.id == id));
@@ -69,18 +62,31 @@ pub fn load_rules(path: &Path) -> std::io::Result<Vec<RuleFile>> {
     Ok(files)
 }
 
+/// The rule files of a folder and the folders in it, in order of their paths; a path of one file is that file.
+pub fn rule_paths(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    if path.is_dir() {
+        collect(path, &mut paths)?;
+    } else {
+        std::fs::metadata(path)?;
+        paths.push(path.to_owned());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() && !path.is_symlink() {
             collect(&path, paths)?;
-        } else if super::bare_query::is_kql_file(&path)
-            || path
-                .extension()
-                .is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
-        {
+        } else if is_kql_file(&path) || is_yaml_file(&path) {
             paths.push(path);
         }
     }
     Ok(())
+}
+
+fn is_yaml_file(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
 }

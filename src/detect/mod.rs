@@ -11,6 +11,7 @@ mod custom_detection;
 mod entities;
 mod evaluate;
 mod finding;
+mod format;
 mod load;
 mod parse;
 mod rule;
@@ -23,7 +24,8 @@ mod yaml;
 pub use check::{CheckStatus, RuleCheck, TestResult, check, run_tests};
 pub use evaluate::{Evaluator, FindingsInMemory, KnownFindings, Limits, RuleOutcome, RuleStatus, evaluate};
 pub use finding::{MOST_ENTITIES, MOST_EVIDENCE};
-pub use load::{RuleFile, load_rules};
+pub use format::{Formatting, format_file};
+pub use load::{RuleFile, load_rules, rule_paths};
 pub use parse::ParsedRule;
 pub use rule::{
     AlertDetails, DataConnector, EntityMapping, Parameter, Rule, RuleKind, RunsWhere, Trigger,
