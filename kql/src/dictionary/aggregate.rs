@@ -184,7 +184,9 @@ impl ExecutionPlan for DictionaryAggregateExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context))?;
-        let memory = MemoryConsumer::new(format!("DictionaryAggregateExec[{partition}]"));
+        // It gives way where memory ends, and so takes a fair share of it only.
+        let memory =
+            MemoryConsumer::new(format!("DictionaryAggregateExec[{partition}]")).with_can_spill(true);
         let stage = Stage {
             keys: Arc::clone(&self.keys),
             kinds: Arc::clone(&self.kinds),
