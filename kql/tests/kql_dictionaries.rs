@@ -125,3 +125,12 @@ async fn rows_are_grouped_and_strings_looked_at_by_their_dictionaries() {
     assert!(plan.contains("DictionaryAggregateExec: by=[Host"), "{plan}");
     assert!(plan.contains("FilterExec: each(has("), "{plan}");
 }
+#[tokio::test]
+async fn where_memory_ends_groups_are_given_out_early() {
+    let options =
+        EngineOptions { target_partitions: Some(2), memory_limit: Some(6 << 20), ..EngineOptions::default() };
+    let (tight, roomy) = (Engine::new(options).unwrap(), Engine::new(EngineOptions::default()).unwrap());
+    let query = "T | extend n = range(0, 20) | mv-expand n to typeof(long) | extend k = Port * 31 + n
+        | summarize count(), dcount(Name) by Host, k | summarize sum(count_), sum(dcount_Name), count() by Host";
+    assert_eq!(answer(&tight, true, query).await, answer(&roomy, false, query).await);
+}

@@ -10,7 +10,7 @@ pub(super) fn is_kql_file(path: &Path) -> bool {
 }
 
 /// The hunting rule that a file of mere KQL stands for: its id and name are the file's, its description the comment that
-/// it begins with. None where the text is not KQL.
+/// it begins with, if it does. None where the text is not KQL.
 pub(super) fn as_hunting_rule(path: &Path, text: &str) -> Option<Node> {
     let text = text.trim_start_matches('\u{feff}');
     provost_kql::parse(text).ok()?;
@@ -18,12 +18,10 @@ pub(super) fn as_hunting_rule(path: &Path, text: &str) -> Option<Node> {
     let comment = text.lines().map_while(|line| line.trim().strip_prefix("//"));
     let description: Vec<&str> = comment.map(str::trim).collect();
     let entry = |key: &str, value: String| (key.to_owned(), Node { line: 1, value: Yaml::Text(value) });
-    let entries = vec![
-        entry("id", name.clone()),
-        entry("name", name),
-        entry("description", description.join("\n")),
-        entry("query", text.to_owned()),
-    ];
+    let mut entries = vec![entry("id", name.clone()), entry("name", name), entry("query", text.to_owned())];
+    if !description.is_empty() {
+        entries.push(entry("description", description.join("\n")));
+    }
     Some(Node { line: 1, value: Yaml::Map(entries) })
 }
 

@@ -86,7 +86,7 @@ const LARGE: usize = 1 << 15;
 fn hash(seed: u64, words: &[u32]) -> u64 {
     words.chunks(2).fold(seed, |state, pair| {
         let word = u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 32;
-        let product = u128::from(state ^ word) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        let product = u128::from(state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         (product >> 64) as u64 ^ product as u64
     })
 }
