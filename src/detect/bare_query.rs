@@ -50,7 +50,8 @@ mod tests {
             let file = RuleFile::parse(Path::new(file), text);
             file.result.expect_err("no rule")[0].to_string()
         };
-        assert!(problem("a.kql", "T | wher x").contains("expected"), "{}", problem("a.kql", "T | wher x"));
+        let typo = problem("a.kql", "T | wher x");
+        assert!(typo.contains("there is no operator `wher`"), "{typo}");
         assert!(problem("a.yaml", "id: x\nid: [").contains("YAML"));
         assert!(problem("a.yaml", "id: x").contains("name"));
     }
