@@ -25,7 +25,14 @@ impl TryFrom<String> for ExternalHost {
         let url = Url::parse(&format!("https://{text}/")).ok();
         match url.as_ref().and_then(place) {
             // Anything beside host and port would be gone in the place.
-            Some(place) if place.eq_ignore_ascii_case(text.trim_end_matches(":443")) => Ok(Self(place)),
+            Some(place)
+                if place.eq_ignore_ascii_case(text.trim_end_matches(":443")) && !place.contains('*') =>
+            {
+                Ok(Self(place))
+            }
+            _ if text.contains('*') => {
+                Err(format!("'{text}': each host is named by itself, there are no wildcards"))
+            }
             _ => Err(format!(
                 "'{text}' is no host such as raw.githubusercontent.com, without https:// and path"
             )),
