@@ -50,18 +50,18 @@ fn batches() -> Vec<[ArrayRef; 3]> {
 /// null.
 fn in_dictionary(strings: &ArrayRef, null_value: bool) -> ArrayRef {
     let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let tidy = cast(strings, &kind).unwrap();
-    let tidy = tidy.as_any().downcast_ref::<DictionaryArray<Int32Type>>().unwrap();
-    let values = cast(tidy.values(), &DataType::Utf8).unwrap();
-    let values = values.as_any().downcast_ref::<StringArray>().unwrap();
+    let tidy = cast(strings, &kind).expect("a column");
+    let tidy = tidy.as_any().downcast_ref::<DictionaryArray<Int32Type>>().expect("a column");
+    let values = cast(tidy.values(), &DataType::Utf8).expect("a column");
+    let values = values.as_any().downcast_ref::<StringArray>().expect("a column");
     let twice: StringArray =
         values.iter().chain(values).chain([Some("unused")]).chain(null_value.then_some(None)).collect();
-    let count = i32::try_from(values.len()).unwrap();
+    let count = i32::try_from(values.len()).expect("few values");
     let null = null_value.then_some(2 * count + 1);
     let keys = tidy.keys().iter().enumerate();
     let keys: Int32Array =
         keys.map(|(row, key)| key.map(|key| if row % 2 == 0 { key } else { key + count }).or(null)).collect();
-    Arc::new(DictionaryArray::try_new(keys, Arc::new(twice)).unwrap())
+    Arc::new(DictionaryArray::try_new(keys, Arc::new(twice)).expect("a column"))
 }
 
 fn catalog(dictionaries: bool) -> MemoryCatalog {
@@ -73,17 +73,19 @@ fn catalog(dictionaries: bool) -> MemoryCatalog {
                 false => strings,
             };
             let (host, name) = (coded(host, false), coded(name, true));
-            RecordBatch::try_from_iter([("Host", host), ("Name", name), ("Port", port)]).unwrap()
+            RecordBatch::try_from_iter([("Host", host), ("Name", name), ("Port", port)]).expect("a column")
         })
         .collect();
     let fields = batches[0].schema();
     let fields: Vec<Field> =
         fields.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     let schema = Arc::new(Schema::new(fields));
-    let batches =
-        batches.into_iter().map(|batch| batch.with_schema(Arc::clone(&schema)).unwrap()).collect::<Vec<_>>();
+    let batches = batches
+        .into_iter()
+        .map(|batch| batch.with_schema(Arc::clone(&schema)).expect("a batch"))
+        .collect::<Vec<_>>();
     let provider =
-        MemTable::try_new(schema, batches.chunks(3).map(<[RecordBatch]>::to_vec).collect()).unwrap();
+        MemTable::try_new(schema, batches.chunks(3).map(<[RecordBatch]>::to_vec).collect()).expect("a table");
     let column = |name: &str, kind| Column { name: name.to_owned(), kind, hidden: false, alias_of: None };
     let columns =
         vec![column("Host", KqlType::String), column("Name", KqlType::String), column("Port", KqlType::Long)];
@@ -106,7 +108,7 @@ async fn answer(engine: &Engine, dictionaries: bool, query: &str) -> Vec<String>
 async fn dictionaries_change_no_answer() {
     for partitions in [1, 2, 3] {
         let options = EngineOptions { target_partitions: Some(partitions), ..EngineOptions::default() };
-        let engine = Engine::new(options).unwrap();
+        let engine = Engine::new(options).expect("an engine");
         for query in QUERIES {
             let plain = answer(&engine, false, query).await;
             assert!(!plain.is_empty(), "{query}");
@@ -117,11 +119,12 @@ async fn dictionaries_change_no_answer() {
 
 #[tokio::test]
 async fn rows_are_grouped_and_strings_looked_at_by_their_dictionaries() {
-    let engine =
-        Engine::new(EngineOptions { target_partitions: Some(2), ..EngineOptions::default() }).unwrap();
+    let engine = Engine::new(EngineOptions { target_partitions: Some(2), ..EngineOptions::default() })
+        .expect("an engine");
     let query = "T | where Name has 'x' | summarize count(), dcount(Name) by Host, tolower(Name), Port";
-    let prepared = engine.prepare(Arc::new(catalog(true)), query, &QueryOptions::default()).await.unwrap();
-    let plan = prepared.explain().await.unwrap();
+    let prepared =
+        engine.prepare(Arc::new(catalog(true)), query, &QueryOptions::default()).await.expect("it binds");
+    let plan = prepared.explain().await.expect("it binds");
     assert!(plan.contains("DictionaryAggregateExec: by=[Host"), "{plan}");
     assert!(plan.contains("FilterExec: each(has("), "{plan}");
 }
@@ -129,7 +132,8 @@ async fn rows_are_grouped_and_strings_looked_at_by_their_dictionaries() {
 async fn where_memory_ends_groups_are_given_out_early() {
     let options =
         EngineOptions { target_partitions: Some(2), memory_limit: Some(6 << 20), ..EngineOptions::default() };
-    let (tight, roomy) = (Engine::new(options).unwrap(), Engine::new(EngineOptions::default()).unwrap());
+    let (tight, roomy) =
+        (Engine::new(options).expect("an engine"), Engine::new(EngineOptions::default()).expect("an engine"));
     let query = "T | extend n = range(0, 20) | mv-expand n to typeof(long) | extend k = Port * 31 + n
         | summarize count(), dcount(Name) by Host, k | summarize sum(count_), sum(dcount_Name), count() by Host";
     assert_eq!(answer(&tight, true, query).await, answer(&roomy, false, query).await);

@@ -136,7 +136,7 @@ fn query_block(lines: &[&str]) -> Found {
         }
         if is_query {
             // Empty lines at the end belong to the file, not to the query.
-            let length = lines[first..at].iter().rposition(|line| filled(&line)).map_or(0, |last| last + 1);
+            let length = lines[first..at].iter().rposition(filled).map_or(0, |last| last + 1);
             return match value.starts_with('|') && length > 0 {
                 true => Found::Block(Block { first, end: first + length, indent }),
                 false => Found::OtherScalar,

@@ -187,8 +187,8 @@ impl Set {
 impl State for Set {
     fn update(&mut self, row: &Row<'_>) {
         self.limit = limit(row, 1);
-        let is_full = self.count >= self.limit;
-        if !is_full && !(row.kind(0) == KqlType::String && self.has(row.text(0))) {
+        let is_known = || row.kind(0) == KqlType::String && self.has(row.text(0));
+        if self.count < self.limit && !is_known() {
             self.insert_all(row);
         }
     }

@@ -354,7 +354,7 @@ mod tests {
 
     fn coded(values: &[&str], keys: &[Option<i32>]) -> ArrayRef {
         let keys = Int32Array::from(keys.to_vec());
-        Arc::new(Coded::try_new(keys, Arc::new(StringArray::from(values.to_vec()))).unwrap())
+        Arc::new(Coded::try_new(keys, Arc::new(StringArray::from(values.to_vec()))).expect("keys of values"))
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
             let rows = numbers.len();
             let arrays: [ArrayRef; 3] =
                 [texts, Arc::new(Int64Array::from(numbers)), Arc::new(StringArray::from(plain))];
-            groups.of(&arrays, rows, &mut found).unwrap();
+            groups.of(&arrays, rows, &mut found).expect("numbered");
             found.clone()
         };
         let first = coded(&["a", "b", "a"], &[Some(0), Some(1), Some(2), None]);
@@ -386,7 +386,7 @@ mod tests {
         let texts = coded(&["a"], &vec![Some(0); 100_000]);
         let mut found = Vec::new();
         for _ in 0..2 {
-            groups.of(&[Arc::clone(&texts), Arc::clone(&numbers)], 100_000, &mut found).unwrap();
+            groups.of(&[Arc::clone(&texts), Arc::clone(&numbers)], 100_000, &mut found).expect("numbered");
             assert!(found.iter().copied().eq(0..100_000));
         }
         assert_eq!(groups.len(), 100_000);
