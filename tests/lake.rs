@@ -150,6 +150,51 @@ async fn old_rows_go_and_small_files_are_joined_without_losing_a_row() {
     assert_eq!(lake.count(spec()).await.expect("counted"), 10);
 }
 
+/// Another program's commit to the table, made of the actions of the first append.
+fn commit_of_another(folder: &std::path::Path, change: impl Fn(&mut serde_json::Value)) {
+    let log = folder.join("lake/AWSCloudTrail/_delta_log");
+    let commits = [log.join("00000000000000000000.json"), log.join("00000000000000000001.json")];
+    let commits = commits.map(|path| std::fs::read_to_string(path).expect("a commit"));
+    let actions = commits.iter().flat_map(|commit| commit.lines());
+    let actions =
+        actions.map(|line| serde_json::from_str(line).expect("an action")).filter_map(|mut action| {
+            let is_kept = |action: &serde_json::Value| action.get("metaData").or(action.get("add")).is_some();
+            is_kept(&action).then(|| {
+                change(&mut action);
+                action.to_string()
+            })
+        });
+    let protocol = serde_json::json!({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7,
+        "readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}});
+    let lines: Vec<String> = std::iter::once(protocol.to_string()).chain(actions).collect();
+    std::fs::write(log.join("00000000000000000002.json"), lines.join("\n")).expect("written");
+}
+
+#[tokio::test]
+async fn a_table_whose_files_do_not_say_what_its_rows_are_is_refused() {
+    let vector = serde_json::json!({"storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^",
+        "offset": 4, "sizeInBytes": 40, "cardinality": 6});
+    let deleted = |action: &mut serde_json::Value| {
+        if let Some(add) = action.get_mut("add") {
+            add["deletionVector"] = vector.clone();
+        }
+    };
+    let renamed = |action: &mut serde_json::Value| {
+        if let Some(table) = action.get_mut("metaData") {
+            table["configuration"]["delta.columnMapping.mode"] = "name".into();
+        }
+    };
+    let changes: [(&dyn Fn(&mut serde_json::Value), &str); 2] =
+        [(&deleted, "deleted rows by vectors"), (&renamed, "mapped its columns to other names")];
+    for (change, reason) in changes {
+        let (folder, lake) = lake();
+        append(&lake, 0..10).await;
+        commit_of_another(folder.path(), change);
+        let error = lake.count(spec()).await.expect_err("refused").to_string();
+        assert!(error.contains(reason) && error.contains("AWSCloudTrail"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn strings_of_files_are_grouped_by_their_dictionaries() {
     let (_folder, lake) = lake();

@@ -107,7 +107,7 @@ impl Lake {
         wanted: &HashSet<u128>,
     ) -> Result<HashSet<u128>, LakeError> {
         let fail = |error| self.engine_error(spec, "read", error);
-        let provider = self.rows(spec, table).await?;
+        let rows = self.rows(spec, table)?;
         let time = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
         let day = |micros: i64| {
             // A day number of any representable instant fits.
@@ -116,7 +116,7 @@ impl Lake {
         let quoted = |name: &str| col(format!("\"{name}\""));
         let mut stream = self
             .session
-            .read_table(provider)
+            .read_table(Arc::new(rows))
             .and_then(|frame| match spec.name() {
                 // Their time is when they were written down: the same fact comes again at another time.
                 "Deliveries" | "Rejects" => Ok(frame),

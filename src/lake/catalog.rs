@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt, col, lit};
 use deltalake_core::DeltaTable;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use provost_kql::{
     Catalog, CatalogError, Column, Engine, KqlType, QueryError, QueryOptions, ResultSet, Table,
 };
 use provost_model::{ColumnKind, TableSpec, tables};
 
-use super::files::Files;
-use super::rows::table_rows;
+use super::data_files::data_files;
+use super::files::Reading;
+use super::open::OpenTable;
+use super::rows::{TableRows, WithDictionaries};
 use super::{Lake, LakeError, stored_schema};
 
 /// Behind the name of a table that shows only the latest version of each row: all versions.
@@ -54,10 +58,11 @@ impl Catalog for LakeCatalog {
             },
             (None, None) => return Ok(None),
         };
-        let mut provider = self.lake.provider(spec, all_versions).await.map_err(CatalogError::new)?;
-        if all_versions || spec.latest_by().is_none() {
-            provider = Arc::new(Files(provider));
-        }
+        let provider = match all_versions || spec.latest_by().is_none() {
+            true => self.lake.all_rows(spec, true).await,
+            false => self.lake.latest_rows(spec).await,
+        };
+        let provider = provider.map_err(CatalogError::new)?;
         Ok(Some(Table { columns: columns_of(spec), provider }))
     }
 
@@ -67,51 +72,59 @@ impl Catalog for LakeCatalog {
 }
 
 impl Lake {
-    /// The rows of a table at its newest version; no rows where nothing was ever written.
-    pub(super) async fn provider(
+    /// All rows of a table at its newest version; no rows where nothing was ever written. Strings may come in
+    /// dictionaries where the caller can take them.
+    async fn all_rows(
         &self,
         spec: &'static TableSpec,
-        all_versions: bool,
+        dictionaries: bool,
     ) -> Result<Arc<dyn TableProvider>, LakeError> {
-        let fail = |error| self.engine_error(spec, "read", error);
         let mut open = self.newest(spec).await?;
         let Some(open) = open.as_mut() else {
-            let empty = MemTable::try_new(stored_schema(spec), vec![Vec::new()]).map_err(fail)?;
-            return Ok(Arc::new(empty));
+            return self.no_rows(spec);
         };
-        let rows = match &open.rows {
-            Some(rows) => Arc::clone(rows),
-            None => {
-                let rows = self.rows(spec, open.table()).await?;
-                open.rows = Some(Arc::clone(&rows));
-                rows
-            }
-        };
-        let Some(key) = spec.latest_by().filter(|_| !all_versions) else {
-            return Ok(rows);
+        let rows = self.rows_of(spec, open)?;
+        Ok(if dictionaries { Arc::new(WithDictionaries(rows)) } else { rows })
+    }
+
+    /// The latest version of each row.
+    async fn latest_rows(&self, spec: &'static TableSpec) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let mut open = self.newest(spec).await?;
+        let (Some(open), Some(key)) = (open.as_mut(), spec.latest_by()) else {
+            return self.no_rows(spec);
         };
         if let Some(latest) = &open.latest {
             return Ok(Arc::clone(latest));
         }
-        let latest = self.latest(spec, key, rows).map_err(fail)?;
+        let rows = self.rows_of(spec, open)?;
+        let latest = self.latest(spec, key, rows).map_err(|error| self.engine_error(spec, "read", error))?;
         open.latest = Some(Arc::clone(&latest));
         Ok(latest)
     }
 
-    /// All rows of a table at its version.
-    pub(super) async fn rows(
-        &self,
-        spec: &'static TableSpec,
-        table: &DeltaTable,
-    ) -> Result<Arc<dyn TableProvider>, LakeError> {
-        let session = Arc::new(self.session.state());
-        let delta = table.table_provider().with_session(session).await;
-        let delta: Arc<dyn TableProvider> = delta.map_err(|error| self.engine_error(spec, "read", error))?;
-        match &self.columns {
-            Some(cache) => table_rows(table, delta, &self.session, cache)
-                .map_err(|error| self.error(spec, "read", error)),
-            None => Ok(delta),
+    fn no_rows(&self, spec: &'static TableSpec) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let empty = MemTable::try_new(stored_schema(spec), vec![Vec::new()]);
+        Ok(Arc::new(empty.map_err(|error| self.engine_error(spec, "read", error))?))
+    }
+
+    fn rows_of(&self, spec: &'static TableSpec, open: &mut OpenTable) -> Result<Arc<TableRows>, LakeError> {
+        if let Some(rows) = &open.rows {
+            return Ok(Arc::clone(rows));
         }
+        let rows = Arc::new(self.rows(spec, open.table())?);
+        open.rows = Some(Arc::clone(&rows));
+        Ok(rows)
+    }
+
+    /// All rows of a table at its version.
+    pub(super) fn rows(&self, spec: &'static TableSpec, table: &DeltaTable) -> Result<TableRows, LakeError> {
+        let fail = |error| self.error(spec, "read", error);
+        let files = data_files(table).map_err(fail)?;
+        let schema = table.snapshot().map_err(fail)?.schema();
+        let schema: Schema = schema.as_ref().try_into_arrow().map_err(|error| fail(error.into()))?;
+        let reading = Reading::new(table, &schema, &self.session)
+            .map_err(|error| self.engine_error(spec, "read", error))?;
+        Ok(TableRows::new(files, reading, self.columns.clone()))
     }
 
     /// A view of a table with the latest version of each row.
@@ -143,7 +156,7 @@ impl Lake {
 impl Lake {
     /// How many rows a table has, all versions counted.
     pub async fn count(&self, spec: &'static TableSpec) -> Result<u64, LakeError> {
-        let provider = self.provider(spec, true).await?;
+        let provider = self.all_rows(spec, false).await?;
         let fail = |error| self.engine_error(spec, "count", error);
         let rows = self.session.read_table(provider).map_err(fail)?.count().await.map_err(fail)?;
         Ok(rows as u64)

@@ -71,7 +71,16 @@ impl LakeError {
         if is_conflict(&error) {
             return Self::Conflict { table };
         }
-        let message = chain(&error);
+        Self::engine(location, table, action, &error)
+    }
+
+    pub(super) fn engine(
+        location: String,
+        table: &'static str,
+        action: &'static str,
+        error: &dyn std::error::Error,
+    ) -> Self {
+        let message = chain(error);
         // `ENOSPC` and `EDQUOT` arrive as text, several crates deep.
         if ["No space left", "os error 28", "Disk quota exceeded", "os error 122"]
             .iter()

@@ -1,229 +1,178 @@
-//! The files of a table as queries read them: strings stay in the dictionaries that the files hold them in.
-//!
-//! Delta chooses the files and says what of them a query may leave unread; then Parquet's reader is asked for
-//! dictionaries where Delta's would ask for strings.
+//! How the files of a table are read.
 
-use std::fmt;
-use std::ops::Range;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use async_trait::async_trait;
-use bytes::Bytes;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::datasource::TableType;
+use arrow::array::{Array, ArrayRef, new_empty_array};
+use arrow::compute::concat;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::Statistics;
+use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::parquet::{
     CachedParquetFileReaderFactory, ParquetFileReaderFactory,
 };
-use datafusion::datasource::physical_plan::{
-    FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
-};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
-use datafusion::parquet::arrow::async_reader::AsyncFileReader;
-use datafusion::parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema};
-use datafusion::parquet::basic::Encoding;
-use datafusion::parquet::errors::Result as ParquetResult;
-use datafusion::parquet::file::metadata::{
-    ColumnChunkMetaData, FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder,
-};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::physical_plan::{Distribution, ExecutionPlan};
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::SessionContext;
+use deltalake_core::DeltaTable;
+use deltalake_core::logstore::object_store::{ObjectMeta, ObjectStore};
 
-/// A Delta table whose scans may give dictionaries of strings where its schema has strings.
-#[derive(Debug)]
-pub(super) struct Files(pub(super) Arc<dyn TableProvider>);
+use super::DAY;
+use super::dictionaries::{DictionaryReaders, with_dictionaries_of};
 
-#[async_trait]
-impl TableProvider for Files {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema()
+/// How the files of a table are read.
+pub(super) struct Reading {
+    /// Under which name a session finds their object store.
+    url: ObjectStoreUrl,
+    store: Arc<dyn ObjectStore>,
+    /// The columns that are in the files, and behind them those that are the same throughout a file.
+    schema: TableSchema,
+    /// Where columns are read that are kept for all.
+    task: Arc<TaskContext>,
+}
+
+/// Which rows of which files are read, and how.
+pub(super) struct Scan {
+    /// Files that are read side by side.
+    pub(super) groups: Vec<FileGroup>,
+    /// What is known of all rows of the files.
+    pub(super) statistics: Statistics,
+    /// Places of columns in the schema; all if none are named.
+    pub(super) columns: Option<Vec<usize>>,
+    /// What of the rows may be left out.
+    pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
+    /// With how many rows it is enough.
+    pub(super) limit: Option<usize>,
+    /// Whether strings may come in dictionaries where the schema has strings.
+    pub(super) dictionaries: bool,
+}
+
+impl Reading {
+    /// That of a table whose columns, the day among them, are those of a schema.
+    pub(super) fn new(table: &DeltaTable, schema: &Schema, session: &SessionContext) -> Result<Self> {
+        let (day, columns): (Vec<_>, Vec<_>) =
+            schema.fields().iter().cloned().partition(|field| field.name() == DAY);
+        let schema =
+            TableSchema::builder(Arc::new(Schema::new(columns))).with_table_partition_cols(day).build();
+        // Two lakes can have tables of one name; a session that reads both must not take one for the other.
+        let mut hash = DefaultHasher::new();
+        table.table_url().as_str().hash(&mut hash);
+        let url = ObjectStoreUrl::parse(format!("lake-files://{:016x}", hash.finish()))?;
+        let reading = Reading { url, store: table.object_store(), schema, task: session.task_ctx() };
+        reading.register(&session.runtime_env());
+        Ok(reading)
     }
 
-    fn table_type(&self) -> TableType {
-        self.0.table_type()
+    /// The columns of the table.
+    pub(super) fn columns(&self) -> &SchemaRef {
+        self.schema.table_schema()
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        self.0.supports_filters_pushdown(filters)
+    /// Has queries of a session find the files.
+    pub(super) fn register(&self, runtime: &RuntimeEnv) {
+        runtime.register_object_store(self.url.as_ref(), Arc::clone(&self.store));
     }
 
-    async fn scan(
+    /// A scan of files.
+    pub(super) async fn scan(
         &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
+        runtime: &RuntimeEnv,
+        options: TableParquetOptions,
+        scan: Scan,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.0.scan(state, projection, filters, limit).await?;
-        Ok(with_dictionaries(state, &plan).await?.unwrap_or(plan))
+        let Some(first) = scan.groups.iter().flat_map(|group| group.iter()).next() else {
+            let schema = match &scan.columns {
+                Some(columns) => Arc::new(self.columns().project(columns)?),
+                None => Arc::clone(self.columns()),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        };
+        self.register(runtime);
+        let cache = runtime.cache_manager.get_file_metadata_cache();
+        let in_files = self.schema.file_schema();
+        let mut readers: Arc<dyn ParquetFileReaderFactory> =
+            Arc::new(CachedParquetFileReaderFactory::new(Arc::clone(&self.store), cache));
+        let mut table = self.schema.clone();
+        if scan.dictionaries {
+            let schema = with_dictionaries_of(in_files, &*self.footer(runtime, &first.object_meta).await?);
+            if schema.fields() != in_files.fields() {
+                readers = Arc::new(DictionaryReaders::new(readers, Arc::clone(&schema)));
+                table = TableSchema::builder(schema)
+                    .with_table_partition_cols(self.schema.table_partition_cols().to_vec())
+                    .build();
+            }
+        }
+        let mut files = ParquetSource::new(table)
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(readers)
+            .with_pushdown_filters(true);
+        if let Some(filter) = scan.filter {
+            files = files.with_predicate(filter);
+        }
+        let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(files))
+            .with_file_groups(scan.groups)
+            .with_statistics(scan.statistics)
+            .with_projection_indices(scan.columns)?
+            .with_limit(scan.limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
     }
-}
 
-/// The scan of the files themselves; `None` where Delta does more than to read them, or where no column has a
-/// dictionary.
-async fn with_dictionaries(
-    state: &dyn Session,
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    // Rows that have to be counted, because some are deleted.
-    if let Some(Distribution::SinglePartition) = plan.input_distribution_requirements().child_distribution(0)
-    {
-        return Ok(None);
-    }
-    let [source] = plan.children()[..] else { return Ok(None) };
-    let Some(source) = source.downcast_ref::<DataSourceExec>() else { return Ok(None) };
-    let Some(config) = source.data_source().downcast_ref::<FileScanConfig>() else { return Ok(None) };
-    let Some(parquet) = config.file_source().downcast_ref::<ParquetSource>() else { return Ok(None) };
-    let in_files = parquet.table_schema().file_schema();
-    // A column that is not in the files as it is asked for is one that Delta makes.
-    let mut columns = Vec::new();
-    for wanted in plan.schema().fields() {
-        match in_files.index_of(wanted.name()) {
-            Ok(index) if in_files.field(index).data_type() == wanted.data_type() => columns.push(index),
-            _ => return Ok(None),
+    /// A column of a file, whole.
+    pub(super) async fn column(&self, file: &PartitionedFile, name: &str) -> Result<ArrayRef> {
+        let place = self.columns().index_of(name)?;
+        let scan = Scan {
+            groups: vec![FileGroup::new(vec![file.clone()])],
+            statistics: Statistics::new_unknown(self.columns()),
+            columns: Some(vec![place]),
+            filter: None,
+            limit: None,
+            dictionaries: false,
+        };
+        let plan = self.scan(&self.task.runtime_env(), TableParquetOptions::default(), scan).await?;
+        let batches = collect(plan, Arc::clone(&self.task)).await?;
+        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(0).as_ref()).collect();
+        match parts[..] {
+            [] => Ok(new_empty_array(self.columns().field(place).data_type())),
+            _ => concat(&parts).map_err(DataFusionError::from),
         }
     }
-    let Some(first) = config.file_groups.iter().flat_map(|group| group.iter()).next() else {
-        return Ok(None);
-    };
-    let store = state.runtime_env().object_store(&config.object_store_url)?;
-    let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let sample = DFParquetMetadata::new(store.as_ref(), &first.object_meta)
-        .with_file_metadata_cache(Some(Arc::clone(&cache)))
-        .fetch_metadata()
-        .await?;
-    let schema = with_dictionaries_of(in_files, &sample);
-    if schema.fields() == in_files.fields() {
-        return Ok(None);
-    }
-    let readers = DictionaryReaders {
-        readers: CachedParquetFileReaderFactory::new(store, cache),
-        schema: Arc::clone(&schema),
-    };
-    let table = TableSchema::builder(schema)
-        .with_table_partition_cols(parquet.table_schema().table_partition_cols().to_vec())
-        .build();
-    let mut files = ParquetSource::new(table)
-        .with_table_parquet_options(parquet.table_parquet_options().clone())
-        .with_parquet_file_reader_factory(Arc::new(readers));
-    if let Some(predicate) = parquet.filter() {
-        files = files.with_predicate(predicate);
-    }
-    let config = FileScanConfigBuilder::from(config.clone())
-        .with_source(Arc::new(files))
-        .with_projection_indices(Some(columns))?
-        .build();
-    Ok(Some(DataSourceExec::from_data_source(config)))
-}
 
-/// The schema with the strings in dictionaries that have one in a file, throughout.
-fn with_dictionaries_of(schema: &SchemaRef, sample: &ParquetMetaData) -> SchemaRef {
-    let has_dictionary = |field: &Field| {
-        let mut chunks = sample.row_groups().iter().flat_map(|group| group.columns());
-        let mut own =
-            chunks.by_ref().filter(|chunk| chunk.column_path().string() == *field.name()).peekable();
-        own.peek().is_some() && own.all(is_dictionary)
-    };
-    let fields = schema.fields().iter().map(|field| match field.data_type() {
-        DataType::Utf8 if has_dictionary(field) => {
-            let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-            Arc::new(Field::clone(field).with_data_type(kind))
+    /// How much memory columns of a file take, as its footer lets expect.
+    pub(super) async fn decoded_bytes(&self, file: &PartitionedFile, names: &[&str]) -> Result<u64> {
+        let footer = self.footer(&self.task.runtime_env(), &file.object_meta).await?;
+        let mut bytes = 0;
+        for name in names {
+            let width = self.columns().field_with_name(name)?.data_type().primitive_width();
+            for group in footer.row_groups() {
+                // Text has an offset a row besides its bytes.
+                let rows = u64::try_from(group.num_rows()).unwrap_or_default();
+                bytes += rows * width.unwrap_or(size_of::<i32>()) as u64;
+                let chunk = group.columns().iter().find(|chunk| chunk.column_path().parts() == [*name]);
+                let text = chunk.filter(|_| width.is_none()).map(|chunk| {
+                    chunk.unencoded_byte_array_data_bytes().unwrap_or_else(|| chunk.uncompressed_size())
+                });
+                bytes += text.and_then(|text| u64::try_from(text).ok()).unwrap_or_default();
+            }
         }
-        _ => Arc::clone(field),
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// Whether all values of a part of a column stand in its dictionary.
-fn is_dictionary(chunk: &ColumnChunkMetaData) -> bool {
-    let only = |encoding| chunk.page_encoding_stats_mask().is_some_and(|mask| mask.is_only(encoding));
-    chunk.dictionary_page_offset().is_some()
-        && (only(Encoding::RLE_DICTIONARY) || only(Encoding::PLAIN_DICTIONARY))
-}
-
-/// Readers of files that give dictionaries where a schema has them.
-#[derive(Debug)]
-struct DictionaryReaders {
-    readers: CachedParquetFileReaderFactory,
-    schema: SchemaRef,
-}
-
-impl ParquetFileReaderFactory for DictionaryReaders {
-    fn create_reader(
-        &self,
-        partition_index: usize,
-        file: PartitionedFile,
-        metadata_size_hint: Option<usize>,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let reader = self.readers.create_reader(partition_index, file, metadata_size_hint, metrics)?;
-        Ok(Box::new(DictionaryReader { reader, schema: Arc::clone(&self.schema) }))
-    }
-}
-
-struct DictionaryReader {
-    reader: Box<dyn AsyncFileReader + Send>,
-    schema: SchemaRef,
-}
-
-impl AsyncFileReader for DictionaryReader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        self.reader.get_bytes(range)
+        Ok(bytes)
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        self.reader.get_byte_ranges(ranges)
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
-        let metadata = self.reader.get_metadata(options);
-        let schema = Arc::clone(&self.schema);
-        async move { Ok(Arc::new(asking_for(&schema, &*metadata.await?)?)) }.boxed()
-    }
-}
-
-/// The metadata of a file whose own word on its Arrow types, which Parquet's reader goes by, is that of a schema.
-fn asking_for(schema: &Schema, metadata: &ParquetMetaData) -> ParquetResult<ParquetMetaData> {
-    let file = metadata.file_metadata();
-    let own = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
-    let fields = own.fields().iter().map(|field| match schema.field_with_name(field.name()) {
-        Ok(wanted) if matches!(wanted.data_type(), DataType::Dictionary(..)) => {
-            Arc::new(Field::clone(field).with_data_type(wanted.data_type().clone()))
-        }
-        _ => Arc::clone(field),
-    });
-    let asked = encode_arrow_schema(&Schema::new(fields.collect::<Vec<_>>()));
-    let mut pairs = file.key_value_metadata().cloned().unwrap_or_default();
-    pairs.retain(|pair| pair.key != ARROW_SCHEMA_META_KEY);
-    pairs.push(KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), asked));
-    let file = FileMetaData::new(
-        file.version(),
-        file.num_rows(),
-        file.created_by().map(str::to_owned),
-        Some(pairs),
-        file.schema_descr_ptr(),
-        file.column_orders().cloned(),
-    );
-    Ok(ParquetMetaDataBuilder::new(file)
-        .set_row_groups(metadata.row_groups().to_vec())
-        .set_column_index(metadata.column_index().cloned())
-        .set_offset_index(metadata.offset_index().cloned())
-        .build())
-}
-
-impl fmt::Debug for DictionaryReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DictionaryReader").finish_non_exhaustive()
+    async fn footer(&self, runtime: &RuntimeEnv, file: &ObjectMeta) -> Result<Arc<ParquetMetaData>> {
+        DFParquetMetadata::new(self.store.as_ref(), file)
+            .with_file_metadata_cache(Some(runtime.cache_manager.get_file_metadata_cache()))
+            .fetch_metadata()
+            .await
     }
 }

@@ -10,11 +10,14 @@ mod append;
 mod budget;
 mod catalog;
 mod columns;
+mod data_files;
+mod dictionaries;
 mod error;
 mod files;
 mod ledger;
 mod maintenance;
 mod open;
+mod pruning;
 mod recorder;
 mod rows;
 
@@ -68,10 +71,7 @@ impl Lake {
     /// The lake at a path or URL. Nothing is created before the first append.
     pub fn open(location: &str) -> Result<Self, LakeError> {
         let root = root_url(location)?;
-        let mut config = SessionConfig::new().with_target_partitions(1);
-        // KQL works on plain strings: as views they would be copied once more.
-        config.options_mut().execution.parquet.schema_force_view_types = false;
-        config.options_mut().execution.parquet.pushdown_filters = true;
+        let config = SessionConfig::new().with_target_partitions(1);
         let session = SessionContext::new_with_config(config);
         let open = tables().iter().map(|spec| (spec.name(), Mutex::new(None))).collect();
         Ok(Self { root, session, open, recorder: Recorder::default(), columns: None })
@@ -220,7 +220,7 @@ impl Lake {
         action: &'static str,
         error: datafusion::error::DataFusionError,
     ) -> LakeError {
-        LakeError::delta(self.location(), spec.name(), action, error.into())
+        LakeError::engine(self.location(), spec.name(), action, &error)
     }
 }
 

@@ -7,6 +7,8 @@ use datafusion::catalog::TableProvider;
 use deltalake_core::{DeltaTable, DeltaTableError};
 use serde::Deserialize;
 
+use super::rows::TableRows;
+
 /// Commits that are read one by one to learn what moved; with more of them the log is asked anew.
 const FEW_COMMITS: u64 = 64;
 
@@ -17,7 +19,7 @@ pub(super) struct OpenTable {
     /// and brought up to date from newer commits.
     positions: HashMap<String, Option<i64>>,
     /// All rows, and the latest version of each, at this version of the table.
-    pub(super) rows: Option<Arc<dyn TableProvider>>,
+    pub(super) rows: Option<Arc<TableRows>>,
     pub(super) latest: Option<Arc<dyn TableProvider>>,
 }
 

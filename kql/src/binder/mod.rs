@@ -1,7 +1,6 @@
 //! From the syntax tree to a plan: names, scopes, types.
 
 mod call;
-mod detect;
 mod expand;
 mod expression;
 mod external;
@@ -13,6 +12,7 @@ mod plugin;
 mod relation;
 mod results;
 mod scan;
+mod sequence_detect;
 mod series;
 mod source;
 mod summarize;

@@ -13,7 +13,7 @@ use super::types::{cast, text_literal};
 use super::{Binder, Binding, Col, Context, Relation, fault};
 use crate::ast::{Argument, Expr, ExprKind, Literal, Name};
 use crate::functions::Typed;
-use crate::gather::Gathered;
+use crate::pass::Passed;
 use crate::patterns::{Dimension, Method, Patterns};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -121,18 +121,18 @@ impl<'a> Binder<'a> {
             ((*own).to_owned(), (*own).to_owned(), kind)
         });
         let columns = own.chain(columns).collect();
-        self.gathered(Gathered::new(plan, Arc::new(Patterns::new(method, dimensions))), columns)
+        self.passed(Passed::new(plan, Arc::new(Patterns::new(method, dimensions))), columns)
     }
 
-    /// The relation of what some work gives: for each column its name, what the work calls it, and its type.
-    pub(super) fn gathered(
+    /// The relation of what a pass gives: for each column its name, what the pass calls it, and its type.
+    pub(super) fn passed(
         &mut self,
-        gathered: Gathered,
+        passed: Passed,
         columns: Vec<(String, String, KqlType)>,
     ) -> Binding<Relation> {
-        let ordered_by = gathered.ordered_by();
-        let reference = TableReference::bare(self.fresh("gathered"));
-        let provider: Arc<dyn TableProvider> = Arc::new(gathered);
+        let order = passed.order();
+        let reference = TableReference::bare(self.fresh("passed"));
+        let provider: Arc<dyn TableProvider> = Arc::new(passed);
         let scan = LogicalPlanBuilder::scan(reference.clone(), provider_as_source(provider), None)?;
         let columns: Vec<Col> = columns
             .into_iter()
@@ -142,7 +142,7 @@ impl<'a> Binder<'a> {
                 kind,
             })
             .collect();
-        let keys = columns.iter().take(ordered_by);
+        let keys = order.into_iter().filter_map(|index| columns.get(index));
         let order: Vec<_> = keys.map(|col| PlanExpr::Column(col.column.clone()).sort(true, true)).collect();
         let plan = if order.is_empty() { scan } else { scan.sort(order.clone())? }.build()?;
         Ok(Relation { order, ..Relation::new(plan, columns) })

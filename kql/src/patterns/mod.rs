@@ -8,17 +8,17 @@ mod table;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{concat, take};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
+use futures::stream::{self, BoxStream, StreamExt};
 
 use self::search::{Found, Search};
 use self::table::{Table, Values};
-use crate::gather::Gather;
+use crate::pass::Pass;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -143,25 +143,30 @@ impl Patterns {
     }
 }
 
-#[async_trait]
-impl Gather for Patterns {
-    fn name(&self) -> &'static str {
-        self.method.name()
+impl Pass for Patterns {
+    fn name(&self) -> String {
+        self.method.name().to_owned()
     }
 
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn ordered_by(&self) -> usize {
-        1
+    fn order(&self) -> Vec<usize> {
+        vec![0]
     }
 
-    async fn gather(
-        &self,
+    fn run(
+        self: Arc<Self>,
         rows: SendableRecordBatchStream,
-        memory: &MemoryReservation,
-    ) -> Result<RecordBatch> {
+        memory: MemoryReservation,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
+        stream::once(async move { self.find(rows, &memory).await }).boxed()
+    }
+}
+
+impl Patterns {
+    async fn find(&self, rows: SendableRecordBatchStream, memory: &MemoryReservation) -> Result<RecordBatch> {
         let sets = self.method.sets();
         let (table, values) =
             Table::read(self.method.name(), rows, sets, memory, |totals| match self.method {

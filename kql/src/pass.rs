@@ -1,4 +1,4 @@
-//! Work that needs all rows of its input before it gives the first of its own, as DataFusion runs it.
+//! Work that goes over the rows of its input once and in their order, as DataFusion runs it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,51 +24,55 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     PlanProperties, stream::RecordBatchStreamAdapter,
 };
-use futures::stream;
+use futures::stream::BoxStream;
 
 /// What is done with the rows.
-#[async_trait]
-pub(crate) trait Gather: fmt::Debug + Send + Sync {
+pub(crate) trait Pass: fmt::Debug + Send + Sync {
     /// What it is called in a plan.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> String;
 
-    /// The rows it gives. They are in the order of their first columns, as many as [`Gather::ordered_by`] says.
+    /// The rows it gives.
     fn schema(&self) -> SchemaRef;
 
-    /// How many of the first columns the rows are ordered by, ascending.
-    fn ordered_by(&self) -> usize;
+    /// The columns that the rows are ordered by, ascending and nulls first.
+    fn order(&self) -> Vec<usize>;
 
-    /// Takes in all rows, and gives its own. What it holds of them it takes from `memory`.
-    async fn gather(
-        &self,
-        rows: SendableRecordBatchStream,
-        memory: &MemoryReservation,
-    ) -> Result<RecordBatch>;
-}
-
-/// The rows that some work makes of a plan's.
-#[derive(Debug)]
-pub(crate) struct Gathered {
-    plan: LogicalPlan,
-    work: Arc<dyn Gather>,
-}
-
-impl Gathered {
-    /// The work takes the plan's columns in their places, and the rows in the plan's order.
-    pub(crate) fn new(plan: LogicalPlan, work: Arc<dyn Gather>) -> Self {
-        Gathered { plan, work }
+    /// Whether rows come out while others go in, or after the last.
+    fn emission(&self) -> EmissionType {
+        EmissionType::Final
     }
 
-    /// How many of the first columns the rows are ordered by.
-    pub(crate) fn ordered_by(&self) -> usize {
-        self.work.ordered_by()
+    /// Takes in the rows, and gives its own. What it holds of them it takes from `memory`.
+    fn run(
+        self: Arc<Self>,
+        rows: SendableRecordBatchStream,
+        memory: MemoryReservation,
+    ) -> BoxStream<'static, Result<RecordBatch>>;
+}
+
+/// The rows that a pass makes of a plan's.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    plan: LogicalPlan,
+    pass: Arc<dyn Pass>,
+}
+
+impl Passed {
+    /// The pass takes the plan's columns in their places, and the rows in the plan's order.
+    pub(crate) fn new(plan: LogicalPlan, pass: Arc<dyn Pass>) -> Self {
+        Passed { plan, pass }
+    }
+
+    /// The columns that the rows are ordered by.
+    pub(crate) fn order(&self) -> Vec<usize> {
+        self.pass.order()
     }
 }
 
 #[async_trait]
-impl TableProvider for Gathered {
+impl TableProvider for Passed {
     fn schema(&self) -> SchemaRef {
-        self.work.schema()
+        self.pass.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -82,13 +86,10 @@ impl TableProvider for Gathered {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut input = state.create_physical_plan(&self.plan).await?;
-        if input.output_partitioning().partition_count() > 1 {
-            input = Arc::new(CoalescePartitionsExec::new(input));
-        }
-        let exec = Arc::new(GatherExec::new(input, Arc::clone(&self.work)));
+        let input = state.create_physical_plan(&self.plan).await?;
+        let exec = Arc::new(PassExec::new(input, Arc::clone(&self.pass)));
         let Some(projection) = projection else { return Ok(exec) };
-        let schema = self.work.schema();
+        let schema = self.pass.schema();
         let columns = projection.iter().map(|index| {
             let name = schema.field(*index).name();
             (Arc::new(PhysicalColumn::new(name, *index)) as Arc<dyn PhysicalExpr>, name.clone())
@@ -97,43 +98,45 @@ impl TableProvider for Gathered {
     }
 }
 
+/// A pass over the rows of a physical plan, all in one stream.
 #[derive(Debug)]
-struct GatherExec {
+pub(crate) struct PassExec {
     input: Arc<dyn ExecutionPlan>,
-    work: Arc<dyn Gather>,
+    pass: Arc<dyn Pass>,
     properties: Arc<PlanProperties>,
 }
 
-impl GatherExec {
-    fn new(input: Arc<dyn ExecutionPlan>, work: Arc<dyn Gather>) -> Self {
-        let schema = work.schema();
-        let keys = schema.fields().iter().take(work.ordered_by()).enumerate();
-        let keys: Vec<PhysicalSortExpr> = keys
-            .map(|(index, field)| {
-                let column = PhysicalColumn::new(field.name(), index);
-                PhysicalSortExpr::new_default(Arc::new(column) as Arc<dyn PhysicalExpr>)
-            })
-            .collect();
+impl PassExec {
+    pub(crate) fn new(mut input: Arc<dyn ExecutionPlan>, pass: Arc<dyn Pass>) -> Self {
+        if input.output_partitioning().partition_count() > 1 {
+            input = Arc::new(CoalescePartitionsExec::new(input));
+        }
+        let schema = pass.schema();
+        let keys = pass.order().into_iter().map(|index| {
+            let column = PhysicalColumn::new(schema.field(index).name(), index);
+            PhysicalSortExpr::new_default(Arc::new(column) as Arc<dyn PhysicalExpr>)
+        });
+        let keys: Vec<PhysicalSortExpr> = keys.collect();
         let orderings = if keys.is_empty() { Vec::new() } else { vec![keys] };
         let properties = PlanProperties::new(
             EquivalenceProperties::new_with_orderings(schema, orderings),
             Partitioning::UnknownPartitioning(1),
-            EmissionType::Final,
+            pass.emission(),
             input.boundedness(),
         );
-        GatherExec { input, work, properties: Arc::new(properties) }
+        PassExec { input, pass, properties: Arc::new(properties) }
     }
 }
 
-impl DisplayAs for GatherExec {
+impl DisplayAs for PassExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GatherExec: {}", self.work.name())
+        write!(f, "PassExec: {}", self.pass.name())
     }
 }
 
-impl ExecutionPlan for GatherExec {
+impl ExecutionPlan for PassExec {
     fn name(&self) -> &str {
-        "GatherExec"
+        "PassExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -168,16 +171,15 @@ impl ExecutionPlan for GatherExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.into_iter().next() {
-            Some(input) => Ok(Arc::new(GatherExec::new(input, Arc::clone(&self.work)))),
+            Some(input) => Ok(Arc::new(PassExec::new(input, Arc::clone(&self.pass)))),
             None => Ok(self),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let memory = MemoryConsumer::new(self.work.name()).register(context.memory_pool());
+        let memory = MemoryConsumer::new(self.pass.name()).register(context.memory_pool());
         let rows = self.input.execute(partition, context)?;
-        let work = Arc::clone(&self.work);
-        let batch = stream::once(async move { work.gather(rows, &memory).await });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.work.schema(), batch)))
+        let batches = Arc::clone(&self.pass).run(rows, memory);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.pass.schema(), batches)))
     }
 }

@@ -6,16 +6,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::{interleave, partition};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
-use futures::StreamExt;
+use futures::stream::{self, BoxStream, StreamExt};
 
-use crate::gather::Gather;
+use crate::pass::Pass;
 
 /// The most sequences that are found, or are under way at once.
 const MAX_SEQUENCES: usize = 10_000_000;
@@ -178,21 +177,30 @@ impl<'a> Run<'a> {
     }
 }
 
-#[async_trait]
-impl Gather for Detect {
-    fn name(&self) -> &'static str {
-        "sequence_detect"
+impl Pass for Detect {
+    fn name(&self) -> String {
+        "sequence_detect".to_owned()
     }
 
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn ordered_by(&self) -> usize {
-        self.dimensions
+    fn order(&self) -> Vec<usize> {
+        (0..self.dimensions).collect()
     }
 
-    async fn gather(
+    fn run(
+        self: Arc<Self>,
+        rows: SendableRecordBatchStream,
+        memory: MemoryReservation,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
+        stream::once(async move { self.find(rows, &memory).await }).boxed()
+    }
+}
+
+impl Detect {
+    async fn find(
         &self,
         mut rows: SendableRecordBatchStream,
         memory: &MemoryReservation,

@@ -9,9 +9,9 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder};
 use super::expression::fold;
 use super::{Binder, Binding, Context, Relation, fault};
 use crate::ast::{Argument, Expr, Name};
-use crate::detect::Detect;
 use crate::functions::Typed;
-use crate::gather::Gathered;
+use crate::pass::Passed;
+use crate::sequence::Detect;
 use crate::types::KqlType;
 
 impl<'a> Binder<'a> {
@@ -108,7 +108,7 @@ impl<'a> Binder<'a> {
         let duration = self.fresh("Duration");
         let detect = Detect::new(fields, &times, &duration, step_window, span);
         columns.push(("Duration".to_owned(), duration, KqlType::Timespan));
-        self.gathered(Gathered::new(plan, Arc::new(detect)), columns)
+        self.passed(Passed::new(plan, Arc::new(detect)), columns)
     }
 
     /// A constant timespan, in ticks.
