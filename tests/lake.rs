@@ -196,6 +196,31 @@ async fn a_table_whose_files_do_not_say_what_its_rows_are_is_refused() {
 }
 
 #[tokio::test]
+async fn files_are_joined_while_others_append_and_read() {
+    let (folder, lake) = lake();
+    for start in [0, 10, 20] {
+        append(&lake, start..start + 10).await;
+    }
+    let other = Arc::new(Lake::open(&folder.path().join("lake").display().to_string()).expect("opened"));
+    let mut under_way = other.append(spec(), "other", at(0)).await.expect("begun");
+    under_way.write(batch(25..35)).await.expect("written");
+    let query = prepared(&other, "AWSCloudTrail | summarize count(), dcount(_EventId)").await;
+    let done = lake.compact(spec()).await.expect("compacted");
+    assert_eq!((done.removed, done.added), (3, 1));
+    let before: Vec<_> = query.collect().await.expect("the old files are still there").rows().collect();
+    assert_eq!(before, [[30, 30]]);
+    let added = under_way.commit(None).await.expect("committed");
+    assert_eq!((added.written, added.duplicates), (5, 5));
+    assert_eq!(lake.count(spec()).await.expect("counted"), 35);
+    // What was joined is not joined again by itself.
+    let again = lake.compact(spec()).await.expect("compacted");
+    assert_eq!((again.removed, again.added), (2, 1));
+    let again = lake.compact(spec()).await.expect("compacted");
+    assert_eq!((again.removed, again.added), (0, 0));
+    assert_eq!(append(&lake, 0..35).await, (0, 35));
+}
+
+#[tokio::test]
 async fn strings_of_files_are_grouped_by_their_dictionaries() {
     let (_folder, lake) = lake();
     for start in [0, 3000, 6000] {

@@ -69,19 +69,12 @@ impl Reading {
         let mut hash = DefaultHasher::new();
         table.table_url().as_str().hash(&mut hash);
         let url = ObjectStoreUrl::parse(format!("lake-files://{:016x}", hash.finish()))?;
-        let reading = Reading { url, store: table.object_store(), schema, task: session.task_ctx() };
-        reading.register(&session.runtime_env());
-        Ok(reading)
+        Ok(Reading { url, store: table.object_store(), schema, task: session.task_ctx() })
     }
 
     /// The columns of the table.
     pub(super) fn columns(&self) -> &SchemaRef {
         self.schema.table_schema()
-    }
-
-    /// Has queries of a session find the files.
-    pub(super) fn register(&self, runtime: &RuntimeEnv) {
-        runtime.register_object_store(self.url.as_ref(), Arc::clone(&self.store));
     }
 
     /// A scan of files.
@@ -98,7 +91,7 @@ impl Reading {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         };
-        self.register(runtime);
+        runtime.register_object_store(self.url.as_ref(), Arc::clone(&self.store));
         let cache = runtime.cache_manager.get_file_metadata_cache();
         let in_files = self.schema.file_schema();
         let mut readers: Arc<dyn ParquetFileReaderFactory> =
