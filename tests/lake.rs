@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use provost::lake::{Lake, LakeCatalog, LakeError, Ledger, Progress, Run, RunStatus};
 use provost_kql::{Engine, EngineOptions, Prepared, QueryOptions};
 use provost_model::{BatchBuilder, EventId, Row, TableSpec, Window};
@@ -148,6 +150,70 @@ async fn old_rows_go_and_small_files_are_joined_without_losing_a_row() {
     let gone = lake.vacuum(spec(), TimeDelta::zero(), false).await.expect("vacuumed");
     assert!(gone.files >= 4, "{gone:?}");
     assert_eq!(lake.count(spec()).await.expect("counted"), 10);
+}
+
+/// Takes a column out of a table, as if an older version of the program had made it: out of its schema in the log and out
+/// of its only file.
+fn forget_column(folder: &std::path::Path, name: &str) {
+    let table = folder.join("lake/AWSCloudTrail");
+    for version in 0..2 {
+        let path = table.join(format!("_delta_log/{version:020}.json"));
+        let commit = std::fs::read_to_string(&path).expect("a commit");
+        let actions = commit.lines().map(|line| {
+            let mut action: serde_json::Value = serde_json::from_str(line).expect("an action");
+            if let Some(text) = action.pointer_mut("/metaData/schemaString") {
+                let mut schema: serde_json::Value =
+                    serde_json::from_str(text.as_str().expect("text")).expect("a schema");
+                let fields = schema["fields"].as_array_mut().expect("fields");
+                let before = fields.len();
+                fields.retain(|field| field["name"] != name);
+                assert_eq!(fields.len(), before - 1);
+                *text = schema.to_string().into();
+            }
+            if let Some(add) = action.get_mut("add") {
+                let file = table.join(add["path"].as_str().expect("a path"));
+                let input = std::fs::File::open(&file).expect("a file");
+                let reader = ParquetRecordBatchReaderBuilder::try_new(input).expect("Parquet");
+                let mut batches: Vec<_> =
+                    reader.build().expect("Parquet").map(|batch| batch.expect("rows")).collect();
+                for batch in &mut batches {
+                    batch.remove_column(batch.schema().index_of(name).expect("a column"));
+                }
+                let output = std::fs::File::create(&file).expect("writable");
+                let mut writer = ArrowWriter::try_new(output, batches[0].schema(), None).expect("a writer");
+                batches.iter().for_each(|batch| writer.write(batch).expect("written"));
+                writer.close().expect("closed");
+                add["size"] = std::fs::metadata(&file).expect("a file").len().into();
+            }
+            action.to_string()
+        });
+        let lines: Vec<String> = actions.collect();
+        std::fs::write(path, lines.join("\n")).expect("written");
+    }
+}
+
+#[tokio::test]
+async fn a_lake_of_an_older_version_is_read_and_widened() {
+    let (folder, lake) = lake();
+    append(&lake, 0..10).await;
+    forget_column(folder.path(), "EventName");
+    let location = folder.path().join("lake").display().to_string();
+    for bytes in [0, 64 << 20] {
+        let lake = Arc::new(Lake::open(&location).expect("opened").with_cache(bytes));
+        let rows = answer(&lake, "AWSCloudTrail | summarize count() by EventName").await;
+        assert_eq!(rows, [[serde_json::json!(""), serde_json::json!(10)]]);
+    }
+    let lake = Arc::new(Lake::open(&location).expect("opened"));
+    assert_eq!(append(&lake, 5..15).await, (5, 5));
+    for _ in 0..2 {
+        for bytes in [0, 64 << 20] {
+            let lake = Arc::new(Lake::open(&location).expect("opened").with_cache(bytes));
+            let query = "AWSCloudTrail | summarize count() by EventName | order by EventName asc";
+            let rows = answer(&lake, query).await;
+            assert_eq!(serde_json::json!(rows), serde_json::json!([["", 10], ["RunInstances", 5]]));
+        }
+        lake.compact(spec()).await.expect("compacted");
+    }
 }
 
 /// Another program's commit to the table, made of the actions of the first append.
