@@ -87,7 +87,7 @@ impl TableProvider for Passed {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = state.create_physical_plan(&self.plan).await?;
-        let exec = Arc::new(PassExec::new(input, Arc::clone(&self.pass)));
+        let exec = Arc::new(PassExec::over(input, Arc::clone(&self.pass)));
         let Some(projection) = projection else { return Ok(exec) };
         let schema = self.pass.schema();
         let columns = projection.iter().map(|index| {
@@ -107,10 +107,16 @@ pub(crate) struct PassExec {
 }
 
 impl PassExec {
-    pub(crate) fn new(mut input: Arc<dyn ExecutionPlan>, pass: Arc<dyn Pass>) -> Self {
+    /// A pass over a plan whose rows come in one stream, or in no order.
+    pub(crate) fn over(mut input: Arc<dyn ExecutionPlan>, pass: Arc<dyn Pass>) -> Self {
         if input.output_partitioning().partition_count() > 1 {
             input = Arc::new(CoalescePartitionsExec::new(input));
         }
+        Self::new(input, pass)
+    }
+
+    /// The input may be in several ordered streams, while the optimiser is about to merge them.
+    fn new(input: Arc<dyn ExecutionPlan>, pass: Arc<dyn Pass>) -> Self {
         let schema = pass.schema();
         let keys = pass.order().into_iter().map(|index| {
             let column = PhysicalColumn::new(schema.field(index).name(), index);

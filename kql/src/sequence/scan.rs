@@ -141,7 +141,7 @@ impl TableProvider for Sequences {
         let input = state.create_physical_plan(&plan.build()?).await?;
         let number = schema.index_of(&program.number).ok();
         let machine = Arc::new(Machine::new(program, state, &input.schema(), &watched, schema)?);
-        Ok(Arc::new(PassExec::new(input, Arc::new(Scan { machine, number }))))
+        Ok(Arc::new(PassExec::over(input, Arc::new(Scan { machine, number }))))
     }
 }
 
