@@ -14,6 +14,43 @@ const fn plugin(
 /// The plugins. An example is over a table `T`, and its value is the first row of what it gives.
 pub(crate) const PLUGINS: &[FunctionInfo] = &[
     plugin(
+        "active_users_count",
+        "(id: column, time: column, start: any, end: any, window: any, slot: any, least: long, step: any, [dimension: column], ...)",
+        "For each period, how many ids have been there in at least so many slots of the window that ends in one of theirs.",
+        (
+            "range n from 0 to 5 step 1 | project id = n % 2, t = datetime(2026-01-01) + n * 12h | evaluate active_users_count(id, t, datetime(2026-01-01), datetime(2026-01-03), 2d, 1d, 2, 1d)",
+            "2026-01-02T00:00:00Z, 2",
+        ),
+    ),
+    plugin(
+        "activity_counts_metrics",
+        "(id: column, time: column, start: any, end: any, step: any, [dimension: column], ...)",
+        "For each period, its rows, its ids, those of them that no period before had, and all ids up to it.",
+        (
+            "range n from 0 to 5 step 1 | project id = n % 2, t = datetime(2026-01-01) + n * 12h | evaluate activity_counts_metrics(id, t, datetime(2026-01-01), datetime(2026-01-03), 1d)",
+            "2026-01-01T00:00:00Z, 2, 2, 2, 2",
+        ),
+    ),
+    plugin(
+        "activity_engagement",
+        "(id: column, time: column, start: any, end: any, inner: any, outer: any, [dimension: column], ...)",
+        "For each inner period, its ids, those of the outer period that ends with it, and the ratio of the two.",
+        (
+            "range n from 0 to 5 step 1 | project id = n % 2, t = datetime(2026-01-01) + n * 12h | evaluate activity_engagement(id, t, datetime(2026-01-01), datetime(2026-01-03), 1d, 2d)",
+            "2026-01-01T00:00:00Z, 2, 2, 1",
+        ),
+    ),
+    plugin(
+        "activity_metrics",
+        "(id: column, time: column, start: any, end: any, step: any, [dimension: column], ...)",
+        "For each period, its ids, those that the period before had not, and of the ids of the period before the shares that came \
+         back and that did not.",
+        (
+            "range n from 0 to 5 step 1 | project id = n % 2, t = datetime(2026-01-01) + n * 12h | evaluate activity_metrics(id, t, datetime(2026-01-01), datetime(2026-01-03), 1d)",
+            "2026-01-01T00:00:00Z, 2, 2, NaN, NaN",
+        ),
+    ),
+    plugin(
         "autocluster",
         "([size_weight: real], [weight: column], [seeds: long], [wildcard: any], ...)",
         "The few patterns of values that say most about the rows. From each of the most frequent values (25 of them) a \
@@ -82,10 +119,26 @@ pub(crate) const PLUGINS: &[FunctionInfo] = &[
         ("print a = 5 | evaluate narrow()", "0, a, 5"),
     ),
     plugin(
+        "new_activity_metrics",
+        "(id: column, time: column, start: any, end: any, step: any, [cohort: any], [dimension: column], ..., [earlier: table])",
+        "For each cohort, the ids that come up first in a period, and each period from there on: how many ids are new since the \
+         cohort, how many of the cohort are there and how many are not, and their shares. Ids of the table are never new.",
+        (
+            "range n from 0 to 5 step 1 | project id = n % 2, t = datetime(2026-01-01) + n * 12h | evaluate new_activity_metrics(id, t, datetime(2026-01-01), datetime(2026-01-03), 1d)",
+            "2026-01-01T00:00:00Z, 2026-01-01T00:00:00Z, 2, 2, 0, 1, 0",
+        ),
+    ),
+    plugin(
         "pivot",
         "(column: column, [aggregate: any], [key: column], ...)",
         "A column for each value of a column, with an aggregate over the rows that have it.",
         ("T | project s, x | evaluate pivot(s, sum(x))", "4, 2"),
+    ),
+    plugin(
+        "rolling_percentile",
+        "(value: column, percentile: number, time: column, step: any, periods: long, [dimension: column], ...)",
+        "For each period, a percentile of the values of the so many periods that end with it.",
+        ("range n from 1 to 6 step 1 | evaluate rolling_percentile(n, 50, n, 2, 2)", "0, 1"),
     ),
     plugin(
         "rows_near",
@@ -104,11 +157,31 @@ pub(crate) const PLUGINS: &[FunctionInfo] = &[
             "2026-01-01T01:00:00Z, 2026-01-01T03:00:00Z, 02:00:00",
         ),
     ),
+    plugin(
+        "session_count",
+        "(id: column, time: column, start: any, end: any, step: any, window: any, [dimension: column], ...)",
+        "For each period, how many sessions begin in it: rows whose id was not there within the window before.",
+        (
+            "range n from 0 to 5 step 1 | project id = n % 2, t = datetime(2026-01-01) + n * 12h | evaluate session_count(id, t, datetime(2026-01-01), datetime(2026-01-03), 1d, 1h)",
+            "2026-01-01T00:00:00Z, 2",
+        ),
+    ),
+    plugin(
+        "sliding_window_counts",
+        "(id: column, time: column, start: any, end: any, window: any, step: any, [dimension: column], ...)",
+        "For each period, the rows and the ids of the window that ends with it.",
+        (
+            "range n from 0 to 5 step 1 | project id = n % 2, t = datetime(2026-01-01) + n * 12h | evaluate sliding_window_counts(id, t, datetime(2026-01-01), datetime(2026-01-03), 2d, 1d)",
+            "2026-01-01T00:00:00Z, 2, 2",
+        ),
+    ),
 ];
 
 /// Plugins of Kusto that are known and not here, and why.
 pub(crate) fn refused(name: &str) -> Option<&'static str> {
     Some(match name {
+        "funnel_sequence" | "funnel_sequence_completion" => "`sequence_detect` and `scan` find sequences",
+        "preview" => "it gives several tables; use `take` and `count`",
         "python" | "r" | "csharp" => "it would run code of another language",
         "ai_chat_completion" | "ai_chat_completion_prompt" | "ai_embed_text" | "ai_embeddings" => {
             "it would send data to a language model"

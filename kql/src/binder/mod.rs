@@ -1,9 +1,11 @@
 //! From the syntax tree to a plan: names, scopes, types.
 
+mod activity;
 mod call;
 mod expand;
 mod expression;
 mod external;
+mod ip_lookup;
 mod join;
 mod operator;
 mod parse;

@@ -2,23 +2,23 @@
 
 use std::collections::HashSet;
 
-use datafusion::common::{JoinType, ScalarValue};
+use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
-    Expr as PlanExpr, LogicalPlanBuilder, Operator as PlanOperator, WindowFrame, WindowFrameBound,
-    WindowFrameUnits, WindowFunctionDefinition,
+    Expr as PlanExpr, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    WindowFunctionDefinition,
 };
 use serde_json::Value as Json;
 
 use super::expression::truth;
-use super::relation::{free_name, names_beside};
-use super::types::{cast, compare, not_null_text, text_literal};
+use super::relation::free_name;
+use super::types::{cast, text_literal};
 use super::{Binder, Binding, Context, Relation, Stop, fault};
 use crate::aggregates::{self, Keys, grouped};
-use crate::ast::{Argument, Expr, ExprKind, Literal, Name};
+use crate::ast::{Argument, Expr, ExprKind, Name};
 use crate::diagnostics::Diagnostic;
-use crate::functions::Typed;
+use crate::functions::{Family, Typed};
 use crate::json::Step;
 use crate::plugins;
 use crate::types::KqlType;
@@ -42,12 +42,16 @@ impl<'a> Binder<'a> {
             "bag_unpack" => self.bag_unpack(relation, name, args, schema),
             "pivot" => self.pivot(relation, name, args),
             "narrow" => self.narrow(relation),
-            "ipv4_lookup" | "ipv6_lookup" => self.ip_lookup(relation, name, args),
+            "ipv4_lookup" => self.ip_lookup(relation, name, args, Family::V4),
+            "ipv6_lookup" => self.ip_lookup(relation, name, args, Family::Both),
             "sequence_detect" => self.sequence_detect(relation, name, args),
             "autocluster" | "basket" | "diffpatterns" => self.patterns(relation, name, args),
             "dcount_intersect" => self.dcount_intersect(relation, name, args),
             "rows_near" => self.rows_near(relation, name, args),
             other => {
+                if let Some(result) = self.activity(&relation, name, args) {
+                    return result;
+                }
                 let message = match plugins::refused(other) {
                     Some(why) => format!("the plugin `{other}` is not supported: {why}"),
                     None => format!("the plugin `{other}` is not supported"),
@@ -320,52 +324,6 @@ impl<'a> Binder<'a> {
         let none = Typed::literal(Value::Long(0), KqlType::Long).expr;
         relation.plan = LogicalPlanBuilder::from(relation.plan).filter(near.gt(none))?.build()?;
         Ok(relation)
-    }
-
-    /// The rows of a table whose range holds an address.
-    fn ip_lookup(&mut self, left: Relation, name: &'a Name, args: &'a [Argument]) -> Binding<Relation> {
-        let mut placed: Vec<&'a Argument> = args.iter().filter(|arg| arg.name.is_none()).collect();
-        // Keys are columns, so that a truth value at the end can only be whether to keep what is not matched.
-        let last = placed.pop_if(|last| matches!(last.value.kind, ExprKind::Literal(Literal::Bool(_))));
-        let named =
-            args.iter().find(|arg| arg.name.as_ref().is_some_and(|own| own.text == "return_unmatched"));
-        let unmatched = match named.or(last) {
-            Some(arg) => {
-                self.scalar(&arg.value, &mut Context::default())?.constant() == Some(Value::Bool(true))
-            }
-            None => false,
-        };
-        let [table, address, range, keys @ ..] = placed.as_slice() else {
-            return fault(name.span, "a table, an address and a range are needed");
-        };
-        let right = self.table(&table.value, &mut Context::default())?;
-        let address = self.scalar(&address.value, &mut Context::row(&left))?;
-        let range = self.scalar(&range.value, &mut Context::row(&right))?;
-        let test = if name.text == "ipv4_lookup" { "ipv4_is_in_range" } else { "ipv6_is_in_range" };
-        let Some(test) = crate::functions::lookup(test) else { return fault(name.span, "no such test") };
-        let inside = super::call::apply(test, vec![(address, name.span), (range, name.span)], name.span)?;
-        let mut condition = inside.expr;
-        for key in keys {
-            let of_left = self.scalar(&key.value, &mut Context::row(&left))?;
-            let of_right = self.scalar(&key.value, &mut Context::row(&right))?;
-            condition =
-                condition.and(compare(key.value.span, PlanOperator::Eq, of_left, of_right, true)?.expr);
-        }
-        let kind = if unmatched { JoinType::Left } else { JoinType::Inner };
-        let plan = LogicalPlanBuilder::from(left.plan.clone())
-            .join_on(right.plan.clone(), kind, [condition])?
-            .build()?;
-        let mut columns: Vec<(String, Typed)> =
-            left.columns.iter().map(|col| (col.name.clone(), col.typed())).collect();
-        for (column, col) in names_beside(left.names(), right.names()).into_iter().zip(&right.columns) {
-            let mut typed = col.typed();
-            if unmatched && typed.kind == KqlType::String {
-                typed.expr = not_null_text(typed.expr);
-            }
-            columns.push((column, typed));
-        }
-        let joined = Relation { plan, order: Vec::new(), ..left.clone() };
-        self.project(&joined, columns, left.hidden.clone())
     }
 }
 

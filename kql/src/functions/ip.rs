@@ -38,7 +38,8 @@ fn mask4(prefix: u32) -> u32 {
     u32::MAX.checked_shl(32 - prefix).unwrap_or(0)
 }
 
-fn mask6(prefix: u32) -> u128 {
+/// The bits of an address that a mask of a length keeps.
+pub(crate) fn mask6(prefix: u32) -> u128 {
     u128::MAX.checked_shl(128 - prefix).unwrap_or(0)
 }
 

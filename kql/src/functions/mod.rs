@@ -17,12 +17,14 @@ mod math;
 mod pairs;
 mod path;
 mod probability;
+mod ranges;
 mod regex;
 mod series;
 mod sketch;
 mod special;
 mod string;
 pub(crate) mod text_match;
+mod units;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -34,6 +36,7 @@ pub(crate) use geo::{GeoIp, geo_info};
 pub(crate) use kernel::{Kernel, Row};
 pub(crate) use pairs::{PairFormat, key_values};
 pub(crate) use path::{dynamic_path, dynamic_text, step_value};
+pub(crate) use ranges::{Family, Ranges, ranges_holding};
 pub(crate) use regex::{PARSED, check_regex, regex_groups};
 pub(crate) use series::number as json_number;
 pub(crate) use sketch::dcount_intersect;
@@ -241,6 +244,7 @@ const SUBJECTS: &[Subject] = &[
     ("Conditions", conditional::functions),
     ("Date and time", datetime::functions),
     ("Mathematics", math::functions),
+    ("Units", units::functions),
     ("Probability", probability::functions),
     ("Dynamic values", dynamic::functions),
     ("Arrays and sets", arrays::functions),
