@@ -131,6 +131,34 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// Whether the expression names something so, tables within it aside.
+    pub fn mentions(&self, name: &str) -> bool {
+        match &self.kind {
+            ExprKind::Name(own) => own == name,
+            ExprKind::Call(_, args) => args.iter().any(|arg| arg.value.mentions(name)),
+            ExprKind::Member(base, _) => base.mentions(name),
+            ExprKind::Unary(_, inner) => inner.mentions(name),
+            ExprKind::Index(left, right) | ExprKind::Binary(_, left, right) => {
+                left.mentions(name) || right.mentions(name)
+            }
+            ExprKind::In(_, value, items) => {
+                value.mentions(name) || items.iter().any(|item| item.mentions(name))
+            }
+            ExprKind::Between { value, low, high, .. } => {
+                value.mentions(name) || low.mentions(name) || high.mentions(name)
+            }
+            ExprKind::Literal(_)
+            | ExprKind::Wildcard(_)
+            | ExprKind::Star
+            | ExprKind::Source(_)
+            | ExprKind::Pipe(..)
+            | ExprKind::Lambda(_)
+            | ExprKind::Error => false,
+        }
+    }
+}
+
 /// What an expression is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
@@ -290,6 +318,8 @@ pub enum TextOp {
     EndsWith,
     /// `matches regex`.
     MatchesRegex,
+    /// `:`, in `search`: the term stands in the column.
+    Term,
 }
 
 /// An operator that tests against a list.
@@ -560,6 +590,8 @@ pub enum OperatorKind {
         predicate: Expr,
         /// The columns wanted, each with its type where one is written.
         project: Option<Vec<(Expr, Option<KqlType>)>>,
+        /// `project-smart` is written, which is what `find` does by itself.
+        smart: bool,
         /// `project-away`: the columns that are not wanted.
         away: Vec<Expr>,
     },

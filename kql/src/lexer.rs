@@ -189,6 +189,10 @@ impl Lexer<'_> {
                         },
                     }
                 }
+                // A name may begin with a digit, where what follows makes no number of it.
+                _ if self.source[start..self.at].chars().all(is_name_part) => {
+                    TokenKind::Name(self.source[start..self.at].to_owned())
+                }
                 _ => TokenKind::Invalid("a number cannot be followed by letters"),
             };
         }

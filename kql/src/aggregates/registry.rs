@@ -141,7 +141,8 @@ fn average(mut args: Arguments) -> Result<Aggregated, String> {
         kind if kind.is_numeric() => {
             let real = crate::binder::cast(value, KqlType::Real);
             let mean = Typed::new(filtered(standard::avg(real.expr), args.filter)?, KqlType::Real);
-            Ok(plain(mean.expr, KqlType::Real))
+            // The mean of nothing is a division by zero.
+            Ok(Aggregated { expr: mean.expr, kind: KqlType::Real, empty: Some(Value::Real(f64::NAN)) })
         }
         kind => Err(format!("a {kind} has no average")),
     }

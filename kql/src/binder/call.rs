@@ -124,6 +124,12 @@ impl<'a> Binder<'a> {
                 let Some(arg) = args.first() else { return fault(span, "a table is missing") };
                 match self.any(&arg.value, &mut Context::default())? {
                     Any::Scalar(typed) => typed,
+                    Any::Table(relation) if !relation.parts.is_empty() => {
+                        return fault(
+                            span,
+                            "this would be another value in each part; `summarize` it there, and `join` or `lookup` it",
+                        );
+                    }
                     Any::Table(relation) => self.first_value(&relation, span)?,
                 }
             }
@@ -209,6 +215,18 @@ impl<'a> Binder<'a> {
                     values.push((col.typed(), span));
                 }
                 let Some(function) = functions::lookup("bag_pack") else { return Ok(None) };
+                apply(function, values, span)?
+            }
+            "pack_array" if args.iter().any(|arg| matches!(arg.value.kind, ExprKind::Star)) => {
+                let Some(row) = context.row else { return fault(span, "there are no columns here") };
+                let mut values: Vec<(Typed, Span)> = Vec::new();
+                for arg in args {
+                    match &arg.value.kind {
+                        ExprKind::Star => values.extend(row.columns.iter().map(|col| (col.typed(), span))),
+                        _ => values.push((self.scalar(&arg.value, context)?, arg.value.span)),
+                    }
+                }
+                let Some(function) = functions::lookup("pack_array") else { return Ok(None) };
                 apply(function, values, span)?
             }
             "bag_pack_columns" => {

@@ -118,6 +118,9 @@ impl<'a> Binder<'a> {
                     if op == BinaryOp::And { left.expr.and(right.expr) } else { left.expr.or(right.expr) };
                 return Ok(Typed::new(expr, KqlType::Bool));
             }
+            BinaryOp::Text { op: TextOp::Term, .. } => {
+                return fault(span, "`:` belongs to `search`; elsewhere it is `has`");
+            }
             BinaryOp::Text { op, case_sensitive, negated } => {
                 return text_test(op, case_sensitive, negated, left, right, span);
             }
@@ -455,7 +458,7 @@ pub(super) fn text_test(
     let (left, right) = (text(left)?, text(right)?);
     let test = match op {
         TextOp::EqualIgnoringCase => Test::Equal,
-        TextOp::Has => Test::Has,
+        TextOp::Has | TextOp::Term => Test::Has,
         TextOp::HasPrefix => Test::HasPrefix,
         TextOp::HasSuffix => Test::HasSuffix,
         TextOp::Contains => Test::Contains,

@@ -1,4 +1,4 @@
-//! `join`, `lookup`, `union`, `search`, `find`.
+//! `join`, `lookup`, `union`.
 
 use std::collections::HashSet;
 
@@ -7,9 +7,9 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder
 
 use super::operator::{no_column, setting};
 use super::relation::{free_name, names_beside};
-use super::types::{bool_literal, cast, not_null_text};
+use super::types::{cast, not_null_text};
 use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
-use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Operator, OperatorKind, Setting, Span, TextOp};
+use crate::ast::{BinaryOp, Expr, ExprKind, Operator, OperatorKind, Setting, Span};
 use crate::functions::Typed;
 use crate::types::KqlType;
 use crate::value::Value;
@@ -446,138 +446,6 @@ impl<'a> Binder<'a> {
             .map(|((name, kind), fresh)| Col { name, column: PlanColumn::new_unqualified(fresh), kind })
             .collect();
         Ok(Relation { hidden, ..Relation::new(plan.build()?, cols) })
-    }
-
-    /// `search`: the rows of any table in which the term stands.
-    pub(super) fn search(
-        &mut self,
-        settings: &'a [Setting],
-        tables: &'a [Expr],
-        predicate: &'a Expr,
-        span: Span,
-    ) -> Binding<Relation> {
-        let _ = settings;
-        let found = self.searched_tables(tables, span)?;
-        let mut matching = Vec::new();
-        for relation in found {
-            match self.searched(&relation, predicate) {
-                Ok(plan) => matching.push(Relation { plan, ..relation }),
-                // A table that lacks the column a search names has no rows for it.
-                Err(Stop::Fault(_)) => {}
-                Err(stop) => return Err(stop),
-            }
-        }
-        if matching.is_empty() {
-            return fault(predicate.span, "no table has what is searched for");
-        }
-        self.union_of(matching, false, Some("$table"))
-    }
-
-    fn searched(&mut self, relation: &Relation, predicate: &'a Expr) -> Binding<LogicalPlan> {
-        let mut context = Context::row(relation);
-        let condition = self.search_condition(predicate, &mut context)?;
-        Ok(LogicalPlanBuilder::from(relation.plan.clone()).filter(condition)?.build()?)
-    }
-
-    fn searched_tables(&mut self, tables: &'a [Expr], span: Span) -> Binding<Vec<Relation>> {
-        if tables.is_empty() {
-            return self.wildcard_tables("*", span);
-        }
-        let mut found = Vec::new();
-        for table in tables {
-            match &table.kind {
-                ExprKind::Wildcard(pattern) => found.extend(self.wildcard_tables(pattern, table.span)?),
-                ExprKind::Star => found.extend(self.wildcard_tables("*", table.span)?),
-                _ => found.push(self.table(table, &mut Context::default())?),
-            }
-        }
-        Ok(found)
-    }
-
-    /// A search's condition, in which a bare string is a term to look for in every column.
-    pub(super) fn search_condition(
-        &mut self,
-        expr: &'a Expr,
-        context: &mut Context<'_>,
-    ) -> Binding<PlanExpr> {
-        match &expr.kind {
-            ExprKind::Literal(Literal::String(term)) => {
-                let Some(row) = context.row else { return fault(expr.span, "there are no columns here") };
-                let (starts, ends) = (term.ends_with('*'), term.starts_with('*'));
-                let op = match (starts, ends) {
-                    (false, false) => TextOp::Has,
-                    (true, false) => TextOp::HasPrefix,
-                    (false, true) => TextOp::HasSuffix,
-                    (true, true) => TextOp::Contains,
-                };
-                let term = term.trim_matches('*');
-                if term.is_empty() {
-                    return Ok(bool_literal(true));
-                }
-                let term = Typed::literal(Value::text(term), KqlType::String);
-                let mut any = bool_literal(false);
-                for col in &row.columns {
-                    let text = cast(col.typed(), KqlType::String);
-                    any = any.or(super::expression::text_test(
-                        op,
-                        false,
-                        false,
-                        text,
-                        term.clone(),
-                        expr.span,
-                    )?
-                    .expr);
-                }
-                Ok(any)
-            }
-            ExprKind::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) => {
-                let left = self.search_condition(left, context)?;
-                let right = self.search_condition(right, context)?;
-                Ok(if *op == BinaryOp::And { left.and(right) } else { left.or(right) })
-            }
-            ExprKind::Call(name, args) if name.text == "not" && args.len() == 1 => {
-                let inner = self.search_condition(&args[0].value, context)?;
-                Ok(super::expression::negate(inner))
-            }
-            ExprKind::Star => Ok(bool_literal(true)),
-            _ => {
-                let typed = self.scalar(expr, context)?;
-                Ok(super::expression::truth(typed, expr.span)?.expr)
-            }
-        }
-    }
-
-    /// `find`: like `search`, with columns to show.
-    pub(super) fn find(
-        &mut self,
-        settings: &'a [Setting],
-        tables: &'a [Expr],
-        predicate: &'a Expr,
-        project: Option<&'a [(Expr, Option<KqlType>)]>,
-        span: Span,
-    ) -> Binding<Relation> {
-        let source = setting(settings, "withsource").map_or_else(|| "source_".to_owned(), |(text, _)| text);
-        let mut matching = Vec::new();
-        for relation in self.searched_tables(tables, span)? {
-            let plan = match self.searched(&relation, predicate) {
-                Ok(plan) => plan,
-                Err(Stop::Fault(_)) => continue,
-                Err(stop) => return Err(stop),
-            };
-            let mut relation = Relation { plan, ..relation };
-            if let Some(wanted) = project {
-                let names = wanted.iter().filter_map(|(expr, _)| match &expr.kind {
-                    ExprKind::Name(name) => Some(name.as_str()),
-                    _ => None,
-                });
-                relation.columns = names.filter_map(|name| relation.find(name).cloned()).collect();
-            }
-            matching.push(relation);
-        }
-        if matching.is_empty() {
-            return fault(predicate.span, "no table has what is searched for");
-        }
-        self.union_of(matching, false, Some(&source))
     }
 }
 

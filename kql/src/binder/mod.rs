@@ -14,6 +14,7 @@ mod plugin;
 mod relation;
 mod results;
 mod scan;
+mod search;
 mod sequence_detect;
 mod series;
 mod source;

@@ -6,6 +6,7 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, SortExpr};
 
 use super::expression::{fold, truth};
 use super::results::one_table;
+use super::search::case_sensitive;
 use super::source::matches_wildcard;
 use super::summarize::Names;
 use super::types::cast;
@@ -15,7 +16,7 @@ use crate::ast::{
 };
 use crate::diagnostics::Diagnostic;
 use crate::engine::RenderHint;
-use crate::functions::Typed;
+use crate::functions::{Kernel, Typed};
 use crate::json::Step;
 use crate::types::KqlType;
 use crate::value::{Builder, Value};
@@ -101,9 +102,9 @@ impl<'a> Binder<'a> {
                 self.render = Some(RenderHint { kind: kind.text.clone(), properties });
                 Ok(relation)
             }
-            OperatorKind::Search { predicate, .. } => {
+            OperatorKind::Search { settings, predicate, .. } => {
                 let mut context = Context::row(&relation);
-                let condition = self.search_condition(predicate, &mut context)?;
+                let condition = self.search_condition(predicate, &mut context, case_sensitive(settings))?;
                 let plan = LogicalPlanBuilder::from(relation.plan.clone()).filter(condition)?.build()?;
                 let source = relation.source.clone().unwrap_or_default();
                 let source = Typed::literal(Value::from(source), KqlType::String);
@@ -245,7 +246,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The names of the columns that names and wildcards select.
-    fn selected(&mut self, relation: &Relation, patterns: &'a [Expr]) -> Binding<HashSet<String>> {
+    pub(super) fn selected(&mut self, relation: &Relation, patterns: &'a [Expr]) -> Binding<HashSet<String>> {
         Ok(self.select(relation, patterns)?.into_iter().map(|col| col.name).collect())
     }
 
@@ -419,6 +420,13 @@ impl<'a> Binder<'a> {
             let ascending = key.ascending.unwrap_or(false);
             // Kusto puts nulls first when ascending and last when descending.
             let nulls_first = key.nulls_first.unwrap_or(ascending);
+            if typed.kind == KqlType::Real {
+                // What is no number stands beside the nulls, whichever way the numbers go.
+                let fresh = self.fresh("key");
+                computed.push((fresh.clone(), number_rank(typed.clone())));
+                let rank = PlanExpr::Column(datafusion::common::Column::new_unqualified(fresh));
+                order.push(SortExpr::new(rank, nulls_first, nulls_first));
+            }
             let expr = match typed.expr {
                 column @ PlanExpr::Column(_) => column,
                 expr => {
@@ -533,6 +541,14 @@ impl<'a> Binder<'a> {
         result.parts = outer_parts;
         Ok(result)
     }
+}
+
+/// Where a real stands in an order: null, then what is no number, then numbers.
+fn number_rank(value: Typed) -> PlanExpr {
+    let rank = Kernel::call("number_rank", vec![value], KqlType::Long, |row| {
+        Value::Long(row.real(0).map_or(0, |value| if value.is_nan() { 1 } else { 2 }))
+    });
+    rank.expr
 }
 
 /// A setting's value as text.

@@ -190,7 +190,7 @@ impl<'a> Binder<'a> {
                 .columns
                 .iter()
                 .filter(|col| PlanExpr::Column(col.column.clone()) != key.expr)
-                .filter(|col| aggregate.is_none_or(|aggregate| !mentions(aggregate, &col.name)))
+                .filter(|col| aggregate.is_none_or(|aggregate| !aggregate.mentions(&col.name)))
                 .map(|col| (col.name.clone(), col.typed()))
                 .collect();
         }
@@ -324,19 +324,6 @@ impl<'a> Binder<'a> {
         let none = Typed::literal(Value::Long(0), KqlType::Long).expr;
         relation.plan = LogicalPlanBuilder::from(relation.plan).filter(near.gt(none))?.build()?;
         Ok(relation)
-    }
-}
-
-/// Whether an expression names a column.
-fn mentions(expr: &Expr, column: &str) -> bool {
-    match &expr.kind {
-        ExprKind::Name(name) => name == column,
-        ExprKind::Call(_, args) => args.iter().any(|arg| mentions(&arg.value, column)),
-        ExprKind::Member(base, _) => mentions(base, column),
-        ExprKind::Index(base, index) => mentions(base, column) || mentions(index, column),
-        ExprKind::Unary(_, inner) => mentions(inner, column),
-        ExprKind::Binary(_, left, right) => mentions(left, column) || mentions(right, column),
-        _ => false,
     }
 }
 

@@ -47,6 +47,11 @@ impl<'a> Binder<'a> {
             return fault(along.step.span, message);
         }
         let (from, to) = self.bounds(&relation, &axis, along, &step)?;
+        for (bound, written) in [(&from, along.from), (&to, along.to), (&step, Some(along.step))] {
+            if let (Some(Value::Null), Some(written)) = (bound.constant(), written) {
+                return fault(written.span, "this is null, and bounds no series");
+            }
+        }
         let Some(places) = place_count(&axis, &from, &to, &step, along) else {
             return fault(along.step.span, "start, end and step do not make a series");
         };

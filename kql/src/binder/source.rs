@@ -18,6 +18,7 @@ use crate::ast::{Expr, Name, Named, Operator, OperatorKind, Span};
 use crate::catalog::Table;
 use crate::diagnostics::Diagnostic;
 use crate::functions::Typed;
+use crate::json::Step;
 use crate::scan::KqlScan;
 use crate::time;
 use crate::types::KqlType;
@@ -42,8 +43,8 @@ impl<'a> Binder<'a> {
             OperatorKind::Search { settings, tables, predicate } => {
                 self.search(settings, tables, predicate, span)
             }
-            OperatorKind::Find { settings, tables, predicate, project, .. } => {
-                self.find(settings, tables, predicate, project.as_deref(), span)
+            OperatorKind::Find { settings, tables, predicate, project, away, .. } => {
+                self.find(settings, tables, predicate, project.as_deref(), away, span)
             }
             OperatorKind::Evaluate { name, .. } => {
                 fault(name.span, format!("the plugin `{}` needs a table before it", name.text))
@@ -120,11 +121,24 @@ impl<'a> Binder<'a> {
         let mut columns = Vec::new();
         for (index, value) in values.iter().enumerate() {
             let typed = self.scalar(&value.value, &mut Context::default())?;
-            let name = match value.names.first() {
-                Some(name) => names.chosen(&name.text, name.span)?,
-                None => names.free(&format!("print_{index}")),
+            // A function with several results gives a column for each.
+            let parts = match self.tuple_parts(&value.value) {
+                Some(parts) => (0..)
+                    .zip(parts)
+                    .map(|(at, (name, kind))| {
+                        let element = crate::functions::dynamic_path(typed.clone(), Step::Index(at));
+                        (name, cast(element, kind))
+                    })
+                    .collect(),
+                None => vec![(format!("print_{index}"), typed)],
             };
-            columns.push((name, typed));
+            for (at, (own, typed)) in parts.into_iter().enumerate() {
+                let name = match value.names.get(at) {
+                    Some(name) => names.chosen(&name.text, name.span)?,
+                    None => names.free(&own),
+                };
+                columns.push((name, typed));
+            }
         }
         self.project(&one, columns, Vec::new())
     }

@@ -498,7 +498,18 @@ impl<'a> Binder<'a> {
     }
 
     fn call_name(&self, name: &str, args: &[Argument]) -> Option<String> {
-        let first = || args.first().and_then(|arg| self.auto_name(&arg.value));
+        // An argument's own name stands for it, as in `sum(Bytes = SentBytes)`.
+        let first = || {
+            let arg = args.first()?;
+            arg.name.as_ref().map(|name| name.text.clone()).or_else(|| self.auto_name(&arg.value))
+        };
+        match name {
+            "hll_merge" if args.len() > 1 => return Some("hll_merged_result".to_owned()),
+            "merge_tdigest" | "tdigest_merge" if args.len() > 1 => {
+                return Some("tdigests_merge_result".to_owned());
+            }
+            _ => {}
+        }
         if let Some(aggregate) = aggregates::lookup(name) {
             return match aggregate.naming {
                 Naming::Prefix(prefix) => Some(format!("{prefix}_{}", first().unwrap_or_default())),
@@ -513,7 +524,12 @@ impl<'a> Binder<'a> {
             },
             "array_sort_asc" | "array_sort_desc" => first().map(|name| format!("{name}_sorted")),
             "treepath" => Some(format!("tree_{}", first().unwrap_or_default())),
-            "strlen" | "string_size" | "repeat" => Some(format!("{name}_{}", first().unwrap_or_default())),
+            "strlen" | "string_size" | "repeat" | "dcount_hll" | "percentile_tdigest" => {
+                Some(format!("{name}_{}", first().unwrap_or_default()))
+            }
+            "percentiles_array_tdigest" => {
+                Some(format!("percentile_tdigest_{}", first().unwrap_or_default()))
+            }
             "gettype" => Some(format!("type_{}", first().unwrap_or_default())),
             "ingestion_time" => Some("$IngestionTime".to_owned()),
             "make_datetime" | "make_timespan" if args.len() > 1 => None,

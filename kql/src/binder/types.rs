@@ -261,7 +261,7 @@ pub(crate) fn arithmetic(span: Span, op: Operator, left: Typed, right: Typed) ->
             plain(left, right, Datetime)
         }
         (Timespan, Operator::Plus | Operator::Minus, Timespan) => plain(left, right, Timespan),
-        (Timespan, Operator::Divide, Timespan) => plain(to_float(left), to_float(right), Real),
+        (Timespan | Datetime, Operator::Divide, Timespan) => plain(to_float(left), to_float(right), Real),
         (Timespan | Datetime, Operator::Modulo, Timespan) => {
             let kind = Timespan;
             Ok(Kernel::call("modulo", vec![left, right], kind, |row| match (row.long(0), row.long(1)) {

@@ -99,12 +99,19 @@ impl<'a> Binder<'a> {
         };
         let kinds = inputs.iter().map(|typed| typed.kind).collect();
         let function = RowFunction { kind, kinds, returns };
-        let fresh = self.fresh(&name.text);
         let expr = over(function, inputs, row);
-        if let Some(windows) = &mut context.windows {
-            windows.push((fresh.clone(), expr));
-        }
-        let column = PlanExpr::Column(PlanColumn::new_unqualified(fresh));
+        let windows = context.windows.get_or_insert_default();
+        // The planner takes the same function twice for a common part, and cannot work it out as one.
+        let known = windows.iter().find(|(_, known)| *known == expr).map(|(name, _)| name.clone());
+        let column = match known {
+            Some(column) => column,
+            None => {
+                let fresh = self.fresh(&name.text);
+                windows.push((fresh.clone(), expr));
+                fresh
+            }
+        };
+        let column = PlanExpr::Column(PlanColumn::new_unqualified(column));
         let column = if returns == KqlType::String { not_null_text(column) } else { column };
         Ok(Some(Typed::new(column, returns)))
     }

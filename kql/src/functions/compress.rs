@@ -133,7 +133,8 @@ pub(super) fn functions() -> Vec<Function> {
             |row| {
                 let labels: Vec<String> =
                     row.text(0)
-                        .split('.')
+                        // Full stops of other scripts separate labels, too (RFC 3490, 3.1).
+                        .split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'])
                         .map(|label| match label.is_ascii() {
                             true => label.to_owned(),
                             false => encode_str(label)

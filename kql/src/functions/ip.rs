@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{Function, Row, eval};
 use crate::value::Value;
 
+/// What stands before an IPv4 address that is mapped into IPv6.
+const MAPPED: u128 = 0xffff_0000_0000;
+
 /// An IPv4 address with the mask behind it, 32 where there is none.
 pub(crate) fn ipv4(text: &str) -> Option<(u32, u32)> {
     let text = text.trim();
@@ -26,6 +29,11 @@ pub(crate) fn ipv6(text: &str) -> Option<(u128, u32)> {
         IpAddr::V4(address) => {
             let prefix = prefix.unwrap_or(32);
             (prefix <= 32).then(|| (u128::from(address.to_ipv6_mapped()), 96 + prefix))
+        }
+        // `::192.0.2.1`, an older way to write the same.
+        IpAddr::V6(address) if text.contains('.') && address.to_bits() >> 32 == 0 => {
+            let prefix = prefix.unwrap_or(32);
+            (prefix <= 32).then(|| (address.to_bits() | MAPPED, 96 + prefix))
         }
         IpAddr::V6(address) => {
             let prefix = prefix.unwrap_or(128);

@@ -17,7 +17,10 @@ fn longs(row: &Row<'_>, work: impl Fn(i64, i64) -> i64) -> Value<'static> {
 /// A shift, which past the width of a long leaves nothing.
 fn shift(row: &Row<'_>, left: bool) -> Value<'static> {
     let (Some(value), Some(by)) = (row.long(0), row.long(1)) else { return Value::Null };
-    let by = u32::try_from(by.rem_euclid(64)).unwrap_or(0);
+    if by < 0 {
+        return Value::Null;
+    }
+    let by = u32::try_from(by % 64).unwrap_or(0);
     Value::Long(if left { value.wrapping_shl(by) } else { value.wrapping_shr(by) })
 }
 

@@ -121,7 +121,10 @@ pub(super) fn functions() -> Vec<Function> {
             "(probability: real, alpha: real, beta: real) -> real",
             "The value that is not exceeded with this probability by the beta distribution.",
             ("round(beta_inv(0.5, 2, 2), 12)", "0.5"),
-            |row| beta(row, inverse),
+            |row| match row.real(0) {
+                Some(probability) if !(0.0..=1.0).contains(&probability) => Value::Null,
+                _ => beta(row, inverse),
+            },
         ),
         eval(
             "beta_pdf",

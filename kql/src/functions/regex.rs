@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ::regex::{Captures, Regex, RegexBuilder};
 use serde_json::Value as Json;
 
+use super::string::part;
 use super::{Function, Kernel, Typed, eval};
 use crate::types::KqlType;
 use crate::value::Value;
@@ -204,14 +205,18 @@ pub(super) fn functions() -> Vec<Function> {
             ("indexof_regex('abc123', '[0-9]')", "3"),
             |row| {
                 let text = row.text(0);
-                let start = row.long(2).unwrap_or(0);
-                let start = usize::try_from(start).unwrap_or(0);
+                let (start, occurrence) = (row.long(2).unwrap_or(0), row.long(4).unwrap_or(1));
+                let nth = usize::try_from(occurrence.saturating_sub(1));
+                let length = row.long(3).unwrap_or(-1);
+                let (Ok(start), Ok(occurrence), -1..) = (usize::try_from(start), nth, length) else {
+                    return Value::Null;
+                };
                 let Some((offset, _)) = text.char_indices().chain([(text.len(), ' ')]).nth(start) else {
                     return Value::Long(-1);
                 };
-                let occurrence = usize::try_from(row.long(4).unwrap_or(1) - 1).unwrap_or(0);
                 let Some(regex) = compiled(row.text(1)) else { return Value::Long(-1) };
-                match regex.find_iter(&text[offset..]).nth(occurrence) {
+                let within = part(text, start, usize::try_from(length).ok());
+                match regex.find_iter(within).nth(occurrence) {
                     Some(found) => (start + text[offset..offset + found.start()].chars().count()).into(),
                     None => Value::Long(-1),
                 }

@@ -2,7 +2,6 @@
 
 use serde_json::Value as Json;
 
-use super::convert::truncate;
 use super::{Function, Kernel, Row, Typed, eval};
 use crate::aggregates::{Digest, Hll, Sketch};
 use crate::types::KqlType;
@@ -94,10 +93,10 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         eval(
             "rank_tdigest",
-            "(digest: dynamic, value: measure) -> long",
+            "(digest: dynamic, value: measure) -> real",
             "How many of the values that `tdigest()` has met are no greater than this one.",
             ("rank_tdigest(toscalar(range x from 1 to 9 step 1 | summarize tdigest(x)), 4)", "4"),
-            |row| rank(row).and_then(|(below, _)| truncate(below)).into(),
+            |row| rank(row).map(|(below, _)| below).into(),
         ),
         eval(
             "percentrank_tdigest",

@@ -12,7 +12,8 @@ fn text_of(row: &Row<'_>, index: usize) -> String {
 }
 
 /// The part of a text from a character on, of so many characters.
-fn part(text: &str, start: usize, length: Option<usize>) -> &str {
+/// So many characters of a text, from one on.
+pub(super) fn part(text: &str, start: usize, length: Option<usize>) -> &str {
     let from = text.char_indices().nth(start).map_or(text.len(), |(at, _)| at);
     let rest = &text[from..];
     match length.and_then(|length| rest.char_indices().nth(length)) {
@@ -43,6 +44,10 @@ fn substring<'a>(row: &Row<'a>) -> Value<'a> {
 fn index_of(row: &Row<'_>) -> Value<'static> {
     let (text, search) = (text_of(row, 0), text_of(row, 1));
     let count = text.chars().count();
+    // Only -1 stands for the end as a length.
+    if row.long(3).is_some_and(|length| length < -1) {
+        return Value::Null;
+    }
     let start = match row.long(2).unwrap_or(0) {
         start if start < 0 => i64::try_from(count).unwrap_or(i64::MAX).saturating_add(start).max(0),
         start => start,

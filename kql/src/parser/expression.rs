@@ -180,6 +180,9 @@ impl Parser<'_> {
         if self.take("!~") {
             return Some(text(TextOp::EqualIgnoringCase, false, true));
         }
+        if self.searching && self.take(":") {
+            return Some(text(TextOp::Term, false, false));
+        }
         let negated = self.is("!");
         let TokenKind::Name(word) = &self.ahead(usize::from(negated)).kind else { return None };
         if word == "matches" && !negated && self.is_word_ahead(1, "regex") {
@@ -334,16 +337,23 @@ impl Parser<'_> {
         !matches!(self.ahead(1).kind, TokenKind::End | TokenKind::Punct("," | ")" | "|" | ";" | "}"))
     }
 
+    /// Whether a piece of a name is here, which may look like a number, or a star.
+    fn is_part_of_wildcard(&self) -> bool {
+        let span = self.span();
+        match &self.token().kind {
+            TokenKind::Name(_) | TokenKind::Punct("*") => true,
+            TokenKind::Long(_) | TokenKind::Timespan(_) => {
+                self.source[span.start..span.end].bytes().all(|byte| byte.is_ascii_alphanumeric())
+            }
+            _ => false,
+        }
+    }
+
     fn wildcard(&mut self, start: crate::diagnostics::Span, first: String) -> Parsed<Expr> {
         let mut text = first;
-        while self.touches(0) {
-            match &self.token().kind {
-                TokenKind::Name(part) => text.push_str(part),
-                TokenKind::Punct("*") => text.push('*'),
-                TokenKind::Long(digits) => text.push_str(&digits.to_string()),
-                _ => break,
-            }
-            self.advance();
+        while self.touches(0) && self.is_part_of_wildcard() {
+            let span = self.advance().span;
+            text.push_str(&self.source[span.start..span.end]);
         }
         Ok(Expr { kind: ExprKind::Wildcard(text), span: self.since(start) })
     }
@@ -356,6 +366,13 @@ impl Parser<'_> {
         if star_follows {
             let name = self.name("a name")?;
             return self.wildcard(start, name.text);
+        }
+        if self.is("*") && self.touches(1) {
+            self.advance();
+            if self.is_part_of_wildcard() {
+                return self.wildcard(start, "*".to_owned());
+            }
+            return Ok(Expr { kind: ExprKind::Star, span: start });
         }
         self.postfix()
     }
@@ -447,6 +464,9 @@ impl Parser<'_> {
     pub(super) fn named_list(&mut self) -> Parsed<Vec<Named>> {
         let mut list = vec![self.named()?];
         while self.take(",") {
+            if self.is_word("by") && !self.is_ahead(1, "=") {
+                return Err(self.unexpected("a value"));
+            }
             list.push(self.named()?);
         }
         Ok(list)

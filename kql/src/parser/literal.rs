@@ -249,7 +249,13 @@ fn literal_of(kind: KqlType, text: &str) -> Option<Literal> {
                 text.split(',').map(|part| format!("{:0>2}", part.trim())).collect::<Vec<_>>().join("-");
             Literal::Datetime(Some(time::parse_datetime(&joined)?))
         }
-        KqlType::Datetime => Literal::Datetime(Some(time::parse_datetime(text)?)),
+        // As is `datetime(2026 - 01 - 02)`.
+        KqlType::Datetime => {
+            let ticks = time::parse_datetime(text).or_else(|| {
+                time::parse_datetime(&text.split('-').map(str::trim).collect::<Vec<_>>().join("-"))
+            })?;
+            Literal::Datetime(Some(ticks))
+        }
         KqlType::Timespan => Literal::Timespan(Some(time::parse_timespan(text)?)),
         KqlType::Guid => Literal::Guid(Some(crate::format::parse_guid(text)?)),
         KqlType::String | KqlType::Dynamic => return None,

@@ -82,7 +82,15 @@ pub fn parse(query: &str) -> Result<Query, Diagnostics> {
         return Err(Diagnostics::new("", vec![fault]));
     }
     let tokens = tokenize(query);
-    let mut parser = Parser { source: query, tokens, at: 0, depth: 0, hints: Vec::new(), faults: Vec::new() };
+    let mut parser = Parser {
+        source: query,
+        tokens,
+        at: 0,
+        depth: 0,
+        hints: Vec::new(),
+        faults: Vec::new(),
+        searching: false,
+    };
     let parsed = parser.query();
     if parser.faults.is_empty() { Ok(parsed) } else { Err(Diagnostics::new(query, parser.faults)) }
 }
@@ -101,6 +109,8 @@ struct Parser<'a> {
     /// The hints of the operator that is being read.
     hints: Vec<Setting>,
     faults: Vec<Diagnostic>,
+    /// Whether a condition of `search` is being read, in which `:` is an operator.
+    searching: bool,
 }
 
 impl Parser<'_> {

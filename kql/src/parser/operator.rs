@@ -521,7 +521,10 @@ impl Parser<'_> {
     fn search(&mut self) -> Parsed<OperatorKind> {
         let settings = self.settings(&["kind"])?;
         let tables = self.in_tables()?;
-        Ok(OperatorKind::Search { settings, tables, predicate: self.expression()? })
+        self.searching = true;
+        let predicate = self.expression();
+        self.searching = false;
+        Ok(OperatorKind::Search { settings, tables, predicate: predicate? })
     }
 
     fn in_tables(&mut self) -> Parsed<Vec<Expr>> {
@@ -560,10 +563,18 @@ impl Parser<'_> {
             None
         };
         let mut away = Vec::new();
+        let mut smart = false;
         if project.is_none() && self.is_word("project") {
-            self.operator_name()?;
-            away = self.name_patterns()?;
+            if self.is_ahead(1, "-") && self.is_word_ahead(2, "smart") {
+                for _ in 0..3 {
+                    self.advance();
+                }
+                smart = true;
+            } else {
+                self.operator_name()?;
+                away = self.name_patterns()?;
+            }
         }
-        Ok(OperatorKind::Find { settings, tables, predicate, project, away })
+        Ok(OperatorKind::Find { settings, tables, predicate, project, smart, away })
     }
 }

@@ -450,6 +450,7 @@ fn binary_text(op: BinaryOp) -> String {
             }
         }
         BinaryOp::Text { op: TextOp::MatchesRegex, .. } => "matches regex",
+        BinaryOp::Text { op: TextOp::Term, .. } => ":",
         BinaryOp::Text { op, case_sensitive, negated } => {
             let word = match op {
                 TextOp::Has => "has",
@@ -458,7 +459,7 @@ fn binary_text(op: BinaryOp) -> String {
                 TextOp::Contains => "contains",
                 TextOp::StartsWith => "startswith",
                 TextOp::EndsWith => "endswith",
-                TextOp::EqualIgnoringCase | TextOp::MatchesRegex => "",
+                TextOp::EqualIgnoringCase | TextOp::MatchesRegex | TextOp::Term => "",
             };
             let (before, after) = (if negated { "!" } else { "" }, if case_sensitive { "_cs" } else { "" });
             return format!("{before}{word}{after}");

@@ -202,7 +202,7 @@ impl Printer<'_> {
                 let predicate = self.expr(predicate);
                 Doc::Concat(vec![settings, tables, Doc::text(" "), predicate])
             }
-            OperatorKind::Find { settings, tables, predicate, project, away } => {
+            OperatorKind::Find { settings, tables, predicate, project, smart, away } => {
                 let settings = self.settings(settings);
                 let tables = self.in_tables(tables);
                 let word = match self.source {
@@ -228,6 +228,9 @@ impl Printer<'_> {
                             }
                         },
                     ));
+                }
+                if *smart {
+                    parts.push(Doc::text(" project-smart"));
                 }
                 parts.push(self.list_clause("project-away", away, start, Self::table));
                 Doc::Concat(parts)

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::lines::line;
+use super::lines::{Line, line};
 use super::{Function, Row, eval, filled, series};
 use crate::value::{Value, real_json};
 
@@ -12,6 +12,12 @@ const SEASONALITY_THRESHOLD: f64 = 0.6;
 const SEASONAL_THRESHOLD: f64 = 0.7;
 /// A period with this part of the best one's score holds nearly as well.
 const NEARLY: f64 = 0.9;
+/// A shorter period with this part of a longer one's score stands for it.
+const AS_WELL: f64 = 0.95;
+/// A period of fewer points says little, and is not looked for.
+const LEAST_PERIOD: f64 = 4.0;
+/// Periods that differ by this part of one are the same one, seen less clearly.
+const NEIGHBOURS: f64 = 0.15;
 /// The periods of a season have to be seen so often.
 const LEAST_SEASONS: usize = 3;
 
@@ -73,10 +79,21 @@ fn scored(values: &[f64], least: f64, most: f64) -> Vec<(usize, f64)> {
 fn periods(values: &[f64], least: f64, most: f64) -> Vec<(usize, f64)> {
     let mut found = scored(values, least, most);
     found.sort_by(|left, right| right.1.total_cmp(&left.1).then(left.0.cmp(&right.0)));
-    // A multiple of a better period says nothing new.
+    // A multiple of a better period says nothing new, and neither does one close to a multiple.
+    let near = |lag: usize, known: usize| {
+        let off = (lag % known).min(known - lag % known);
+        off as f64 <= NEIGHBOURS * known as f64
+    };
+    // What a shorter period does as well is its multiple, too.
+    let shorter: Vec<(usize, f64)> = found.clone();
+    found.retain(|(lag, score)| {
+        let as_well =
+            |(other, own): &(usize, f64)| other < lag && lag % other == 0 && *own >= AS_WELL * score;
+        !shorter.iter().any(as_well)
+    });
     let mut kept: Vec<(usize, f64)> = Vec::new();
     for (lag, score) in found {
-        if !kept.iter().any(|(known, _)| lag % known == 0 || known % lag == 0) {
+        if !kept.iter().any(|(known, _)| lag > *known / 2 && near(lag, *known)) {
             kept.push((lag, score));
         }
     }
@@ -110,6 +127,23 @@ fn seasonal(values: &[f64], period: Option<usize>, fit_to: usize) -> Vec<f64> {
     (0..values.len()).map(|index| phases[index % period]).collect()
 }
 
+/// How often trend and season are told apart anew; the error shrinks by the square of the number of seasons each time.
+const ROUNDS: usize = 3;
+
+/// The line through a series without its season: what a season falls within itself is no part of the trend.
+fn trend_beside_season(values: &[f64], straight: Line, period: Option<usize>, fit_to: usize) -> Line {
+    let mut trend = straight;
+    for _ in 0..if period.is_some() { ROUNDS } else { 0 } {
+        let rest: Vec<f64> =
+            values.iter().enumerate().map(|(index, value)| value - trend.at(index)).collect();
+        let season = seasonal(&rest, period, fit_to);
+        let level: Vec<f64> =
+            values[..fit_to].iter().zip(&season).map(|(value, season)| value - season).collect();
+        trend = line(&level);
+    }
+    trend
+}
+
 /// A series in its parts.
 struct Parts {
     baseline: Vec<f64>,
@@ -132,7 +166,10 @@ fn decompose(values: &[f64], season: Season, trend: &str, test_points: usize) ->
     };
     let mean = fitted.iter().sum::<f64>() / fit_to.max(1) as f64;
     let trend: Vec<f64> = match trend {
-        "linefit" => (0..count).map(|index| straight.at(index)).collect(),
+        "linefit" => {
+            let line = trend_beside_season(values, straight, period, fit_to);
+            (0..count).map(|index| line.at(index)).collect()
+        }
         "none" => vec![0.0; count],
         _ => vec![mean; count],
     };
@@ -280,16 +317,21 @@ pub(super) fn functions() -> Vec<Function> {
             "series_periods_detect",
             "(series: dynamic, least: real, most: real, [count: long]) -> dynamic",
             "The most marked periods within bounds, and their scores, each a column.",
-            ("series_periods_detect(dynamic([1, 5, 1, 5, 1, 5, 1, 5]), 2, 4, 1)[0]", "[2.0]"),
+            ("series_periods_detect(dynamic([1, 5, 5, 5, 1, 5, 5, 5, 1, 5, 5, 5]), 4, 6, 1)[0]", "[4.0]"),
             |row| {
                 let (Some(values), Some(least), Some(most)) = (filled(row, 0), row.real(1), row.real(2))
                 else {
                     return Value::Null;
                 };
                 let count = usize::try_from(row.long(3).unwrap_or(1)).unwrap_or(0);
-                let found: Vec<(usize, f64)> =
-                    periods(&values, least, most).into_iter().take(count).collect();
-                let lags: Vec<f64> = found.iter().map(|(lag, _)| *lag as f64).collect();
+                let mut found: Vec<(f64, f64)> = periods(&values, least.max(LEAST_PERIOD), most)
+                    .into_iter()
+                    .take(count)
+                    .map(|(lag, score)| (lag as f64, score))
+                    .collect();
+                // As many as were asked for, those that are not there as zero.
+                found.resize(count.min(values.len()), (0.0, 0.0));
+                let lags: Vec<f64> = found.iter().map(|(lag, _)| *lag).collect();
                 let scores: Vec<f64> = found.iter().map(|(_, score)| *score).collect();
                 Value::json(&Json::Array(vec![array(&lags), array(&scores)]))
             },

@@ -8,27 +8,49 @@ use crate::value::{Value, real_json};
 /// A line through points one apart.
 pub(super) struct Line {
     pub(super) slope: f64,
-    pub(super) interception: f64,
-    pub(super) variance: f64,
-    pub(super) residual_variance: f64,
+    /// The line at the first point.
+    first: f64,
+    points: usize,
+    /// The squares of the points' distances from their mean, added up.
+    squares: f64,
+    /// The squares of their distances from the line.
+    rest: f64,
 }
 
 impl Line {
     pub(super) fn at(&self, index: usize) -> f64 {
-        self.interception + self.slope * index as f64
+        self.first + self.slope * index as f64
+    }
+
+    /// Where the line is one step before the first point, because Kusto counts steps from one.
+    fn interception(&self) -> f64 {
+        self.first - self.slope
+    }
+
+    fn variance(&self) -> f64 {
+        of_sample(self.squares, self.points)
+    }
+
+    fn residual_variance(&self) -> f64 {
+        of_sample(self.rest, self.points)
     }
 
     /// How much of the variance the line explains.
     fn r_square(&self) -> f64 {
-        if self.variance == 0.0 { 0.0 } else { 1.0 - self.residual_variance / self.variance }
+        if self.squares == 0.0 { 0.0 } else { 1.0 - self.rest / self.squares }
     }
+}
+
+/// The variance of a sample, by its squares.
+pub(super) fn of_sample(squares: f64, count: usize) -> f64 {
+    squares / count.saturating_sub(1).max(1) as f64
 }
 
 /// The line of least squares.
 pub(super) fn line(values: &[f64]) -> Line {
     let count = values.len() as f64;
     if values.is_empty() {
-        return Line { slope: 0.0, interception: 0.0, variance: 0.0, residual_variance: 0.0 };
+        return Line { slope: 0.0, first: 0.0, points: 0, squares: 0.0, rest: 0.0 };
     }
     let middle = (count - 1.0) / 2.0;
     let mean = values.iter().sum::<f64>() / count;
@@ -40,14 +62,14 @@ pub(super) fn line(values: &[f64]) -> Line {
         squares += (value - mean) * (value - mean);
     }
     let slope = if along == 0.0 { 0.0 } else { across / along };
-    let interception = mean - slope * middle;
+    let first = mean - slope * middle;
     let rest: f64 = values
         .iter()
         .enumerate()
-        .map(|(index, value)| value - interception - slope * index as f64)
+        .map(|(index, value)| value - first - slope * index as f64)
         .map(|rest| rest * rest)
         .sum();
-    Line { slope, interception, variance: squares / count, residual_variance: rest / count }
+    Line { slope, first, points: values.len(), squares, rest }
 }
 
 fn fit_line(row: &Row<'_>) -> Option<[Json; 6]> {
@@ -56,9 +78,9 @@ fn fit_line(row: &Row<'_>) -> Option<[Json; 6]> {
     Some([
         real_json(line.r_square()),
         real_json(line.slope),
-        real_json(line.variance),
-        real_json(line.residual_variance),
-        real_json(line.interception),
+        real_json(line.variance()),
+        real_json(line.residual_variance()),
+        real_json(line.interception()),
         (0..values.len()).map(|index| real_json(line.at(index))).collect(),
     ])
 }
@@ -70,37 +92,35 @@ fn fit_2lines(row: &Row<'_>) -> Option<Vec<Json>> {
     let mut best: Option<(f64, usize)> = None;
     for split in 1..values.len() {
         let (left, right) = values.split_at(split);
-        let rest = line(left).residual_variance * left.len() as f64
-            + line(right).residual_variance * right.len() as f64;
+        let rest = line(left).rest + line(right).rest;
         if best.is_none_or(|(least, _)| rest < least) {
             best = Some((rest, split));
         }
     }
     let (rest, split) = best?;
-    let residual = rest / values.len() as f64;
     let (left_values, right_values) = values.split_at(split);
     let (left, right) = (line(left_values), line(right_values));
     let fit = (0..left_values.len())
         .map(|index| left.at(index))
         .chain((0..right_values.len()).map(|index| right.at(index)));
-    let r_square = if whole.variance == 0.0 { 0.0 } else { 1.0 - residual / whole.variance };
-    Some(vec![
+    let r_square = if whole.squares == 0.0 { 0.0 } else { 1.0 - rest / whole.squares };
+    let mut parts = vec![
         real_json(r_square),
         split.into(),
-        real_json(whole.variance),
-        real_json(residual),
+        real_json(whole.variance()),
+        real_json(of_sample(rest, values.len())),
         fit.map(real_json).collect(),
-        real_json(right.r_square()),
-        real_json(right.slope),
-        real_json(right.interception),
-        real_json(right.variance),
-        real_json(right.residual_variance),
-        real_json(left.r_square()),
-        real_json(left.slope),
-        real_json(left.interception),
-        real_json(left.variance),
-        real_json(left.residual_variance),
-    ])
+    ];
+    for side in [right, left] {
+        parts.extend([
+            real_json(side.r_square()),
+            real_json(side.slope),
+            real_json(side.interception()),
+            real_json(side.variance()),
+            real_json(side.residual_variance()),
+        ]);
+    }
+    Some(parts)
 }
 
 pub(super) fn functions() -> Vec<Function> {

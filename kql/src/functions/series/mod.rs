@@ -19,13 +19,17 @@ fn numbers(value: &Json) -> Option<Vec<Option<f64>>> {
     Some(value.as_array()?.iter().map(number).collect())
 }
 
-/// A number, also one that JSON can only write as a word.
+/// A number, also one that JSON can only write as a word or a time.
 pub(crate) fn number(value: &Json) -> Option<f64> {
     match value {
         Json::String(text) => match text.as_str() {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
+            // A point in time counts as its ticks.
+            text if text.as_bytes().get(4) == Some(&b'-') => {
+                crate::time::parse_datetime(text).map(|ticks| ticks as f64)
+            }
             _ => None,
         },
         value => value.as_f64(),

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::lines::of_sample;
 use super::{Function, Row, eval, filled};
 use crate::value::{Value, real_json};
 
@@ -67,15 +68,14 @@ fn fit_poly(row: &Row<'_>) -> Option<[Json; 5]> {
     let coefficients = fit(&xs, &ys, usize::try_from(degree).ok()?)?;
     let fitted: Vec<f64> =
         xs.iter().map(|x| coefficients.iter().fold(0.0, |sum, coefficient| sum * x + coefficient)).collect();
-    let count = ys.len() as f64;
-    let mean = ys.iter().sum::<f64>() / count;
-    let variance = ys.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / count;
-    let rest = ys.iter().zip(&fitted).map(|(y, fit)| (y - fit) * (y - fit)).sum::<f64>() / count;
+    let mean = ys.iter().sum::<f64>() / ys.len() as f64;
+    let squares = ys.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>();
+    let rest = ys.iter().zip(&fitted).map(|(y, fit)| (y - fit) * (y - fit)).sum::<f64>();
     Some([
-        real_json(if variance == 0.0 { 0.0 } else { 1.0 - rest / variance }),
+        real_json(if squares == 0.0 { 0.0 } else { 1.0 - rest / squares }),
         coefficients.into_iter().map(real_json).collect(),
-        real_json(variance),
-        real_json(rest),
+        real_json(of_sample(squares, ys.len())),
+        real_json(of_sample(rest, ys.len())),
         fitted.into_iter().map(real_json).collect(),
     ])
 }
