@@ -86,8 +86,8 @@ before anything is read, with the place, the reason and, where there is one, the
 * `materialize()` works its rows out once. Where they are too many for the memory that queries may use, they are worked out
   each time.
 * `externaldata` reads files of hosts that the configuration allows: CSV and its kin, lines of text, JSON and Parquet, packed
-  as `.gz` or `.zip` too. A cell that is not of its column's type is null. Other reads outside the lake (`cluster()`,
-  `workspace()`) are refused.
+  as `.gz` or `.zip` too; of a ZIP it is the first file, or with `zipPattern='*.csv'` those that are called so. A cell that is
+  not of its column's type is null. Other reads outside the lake (`cluster()`, `workspace()`) are refused.
 * A query may give several tables, by several statements, `fork` or `facet`; where one is needed, as in a rule, the last
   statement's is taken, and the two operators are refused.
 ";

@@ -15,11 +15,11 @@ use super::summarize::Names;
 use super::{Binder, Binding, Col, Context, Relation, Stop, fault};
 use crate::ast::{Expr, Name, Setting, Span};
 use crate::diagnostics::Diagnostic;
-use crate::external::{External, FORMATS, Format};
+use crate::external::{External, FORMATS, Format, Options};
 use crate::types::{Column, KqlType};
 
 /// What may stand after `with`.
-const PROPERTIES: [&str; 2] = ["format", "ignoreFirstRecord"];
+const PROPERTIES: [&str; 3] = ["format", "ignoreFirstRecord", "zipPattern"];
 
 impl<'a> Binder<'a> {
     pub(super) fn external_data(
@@ -36,12 +36,12 @@ impl<'a> Binder<'a> {
         for (name, _) in columns {
             names.chosen(&name.text, name.span)?;
         }
-        let (mut format, mut ignore_first_record) = (None, false);
+        let mut options = Options::default();
         for setting in settings {
             let text = setting_text(setting);
             match setting.name.text.as_str() {
                 "format" => match Format::from_name(&text) {
-                    Some(known) => format = Some(known),
+                    Some(known) => options.format = Some(known),
                     None => {
                         let known = FORMATS.iter().map(|(name, _)| *name);
                         let message = format!("the format `{text}` is not supported");
@@ -51,10 +51,11 @@ impl<'a> Binder<'a> {
                     }
                 },
                 "ignoreFirstRecord" => match text.to_ascii_lowercase().as_str() {
-                    "true" => ignore_first_record = true,
-                    "false" => ignore_first_record = false,
+                    "true" => options.ignore_first_record = true,
+                    "false" => options.ignore_first_record = false,
                     _ => return fault(setting.value.span, "`true` or `false` is needed here"),
                 },
+                "zipPattern" => options.zip_pattern = Some(text),
                 other => {
                     let message = format!("the property `{other}` is not supported");
                     let diagnostic = Diagnostic::new(setting.name.span, message);
@@ -78,7 +79,7 @@ impl<'a> Binder<'a> {
             kind: column.kind,
         });
         let cols = cols.collect();
-        let external = External::new(Arc::clone(files), addresses, format, ignore_first_record, declared);
+        let external = External::new(Arc::clone(files), addresses, options, declared);
         let schema = Arc::clone(external.schema());
         let table: Arc<dyn TableProvider> =
             Arc::new(StreamingTable::try_new(schema, vec![Arc::new(external)])?);

@@ -31,6 +31,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 
 pub(crate) use relation::{Col, Relation};
+pub(crate) use source::matches_wildcard;
 pub(crate) use types::{cast, common, text_literal};
 
 use crate::ast::{

@@ -288,7 +288,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Whether a name fits a pattern in which `*` stands for anything.
-pub(super) fn matches_wildcard(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches_wildcard(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(first) = parts.next() else { return false };
     let Some(mut rest) = name.strip_prefix(first) else { return false };

@@ -63,7 +63,8 @@ impl ExternalError {
 #[derive(Debug)]
 pub(crate) struct Files {
     source: Arc<dyn ExternalSource>,
-    fetched: Mutex<HashMap<String, Arc<OnceCell<Bytes>>>>,
+    /// By address and pattern.
+    fetched: Mutex<HashMap<(String, Option<String>), Arc<OnceCell<Vec<Bytes>>>>>,
 }
 
 impl Files {
@@ -75,16 +76,16 @@ impl Files {
         self.source.permit(address)
     }
 
-    /// The file, unpacked where its name says that it is packed.
-    async fn content(&self, address: &str) -> Result<Bytes> {
+    /// The file, unpacked where its name says that it is packed; of a ZIP the files that a pattern chooses.
+    async fn content(&self, address: &str, pattern: Option<&str>) -> Result<Vec<Bytes>> {
         let cell = {
             let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(fetched.entry(address.to_owned()).or_default())
+            Arc::clone(fetched.entry((address.to_owned(), pattern.map(str::to_owned))).or_default())
         };
         let failed = |error: ExternalError| DataFusionError::Execution(format!("externaldata: {error}"));
         let content = cell.get_or_try_init(|| async {
             let bytes = self.source.fetch(address, MAX_BYTES).await.map_err(failed)?;
-            unpack::unpack(address, bytes, MAX_BYTES).map_err(failed)
+            unpack::unpack(address, bytes, pattern, MAX_BYTES).map_err(failed)
         });
         Ok(content.await?.clone())
     }
@@ -96,38 +97,54 @@ pub(crate) struct External {
     files: Arc<Files>,
     addresses: Vec<String>,
     format: Format,
-    ignore_first_record: bool,
+    options: Options,
     columns: Vec<Column>,
     schema: SchemaRef,
 }
 
+/// What a query says of files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// Without one, the first file's name says it.
+    pub(crate) format: Option<Format>,
+    /// Whether each file begins with a heading.
+    pub(crate) ignore_first_record: bool,
+    /// Which files of a ZIP are meant; without one it is the first.
+    pub(crate) zip_pattern: Option<String>,
+}
+
 impl External {
-    /// Without a format, the first file's name says it.
     pub(crate) fn new(
         files: Arc<Files>,
         addresses: Vec<String>,
-        format: Option<Format>,
-        ignore_first_record: bool,
+        options: Options,
         columns: Vec<Column>,
     ) -> Self {
         let schema = records::schema(&columns);
-        let by_name = || addresses.first().and_then(|address| Format::of_name(unpack::inner_name(address)));
-        let format = format.or_else(by_name).unwrap_or(Format::Csv);
-        External { files, addresses, format, ignore_first_record, columns, schema }
+        let name = match &options.zip_pattern {
+            Some(pattern) => Some(pattern.as_str()),
+            None => addresses.first().map(|address| unpack::inner_name(address)),
+        };
+        let format = options.format.or_else(|| Format::of_name(name?)).unwrap_or(Format::Csv);
+        External { files, addresses, format, options, columns, schema }
     }
 
     async fn read(&self, address: &str, memory: &MemoryReservation) -> Result<Vec<RecordBatch>> {
-        let content = self.files.content(address).await?;
-        memory.try_grow(content.len())?;
-        let batches = records::read(self.format, &content, self.ignore_first_record, &self.columns, memory);
-        memory.shrink(content.len());
-        batches.map_err(|error| match error {
-            // Whatever the address holds beside its name may be secret.
-            DataFusionError::Execution(message) => {
-                DataFusionError::Execution(format!("externaldata: {}: {message}", unpack::name(address)))
-            }
-            other => other,
-        })
+        let mut batches = Vec::new();
+        for content in self.files.content(address, self.options.zip_pattern.as_deref()).await? {
+            memory.try_grow(content.len())?;
+            let heading = self.options.ignore_first_record;
+            let read = records::read(self.format, &content, heading, &self.columns, memory);
+            memory.shrink(content.len());
+            batches.extend(read.map_err(|error| match error {
+                // Whatever the address holds beside its name may be secret.
+                DataFusionError::Execution(message) => {
+                    DataFusionError::Execution(format!("externaldata: {}: {message}", unpack::name(address)))
+                }
+                other => other,
+            })?);
+        }
+        Ok(batches)
     }
 }
 

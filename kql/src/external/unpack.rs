@@ -6,6 +6,7 @@ use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
 
 use super::ExternalError;
+use crate::binder::matches_wildcard;
 
 /// How a gzip file begins.
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
@@ -25,25 +26,48 @@ pub(super) fn inner_name(address: &str) -> &str {
     }
 }
 
-/// The file's content: unpacked, if its name says that it is packed.
-pub(super) fn unpack(address: &str, bytes: Bytes, limit: usize) -> Result<Bytes, ExternalError> {
+/// The file's content, unpacked if its name says that it is packed. Of a ZIP it is the first file in it, or with a pattern
+/// (`*.csv`) all those that are called so.
+pub(super) fn unpack(
+    address: &str,
+    bytes: Bytes,
+    pattern: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Bytes>, ExternalError> {
     let name = name(address);
     let wrong = |what: &str| ExternalError::new(format!("{name}: {what}"));
     match name.rsplit_once('.') {
         // Servers and clients may have unpacked it on the way.
         Some((_, "gz")) if bytes.starts_with(GZIP_MAGIC) => {
-            inflate(MultiGzDecoder::new(bytes.as_ref()), limit).map_err(|what| wrong(&what))
+            Ok(vec![inflate(MultiGzDecoder::new(bytes.as_ref()), limit).map_err(|what| wrong(&what))?])
         }
         Some((_, "zip")) => {
-            let (method, packed) = first_entry(&bytes).ok_or_else(|| wrong("this is no ZIP file"))?;
-            match method {
-                0 => inflate(packed, limit),
-                8 => inflate(DeflateDecoder::new(packed), limit),
-                other => Err(format!("its ZIP method {other} is not supported")),
+            let entries = entries(&bytes).ok_or_else(|| wrong("this is no ZIP file"))?;
+            let (mut contents, mut left) = (Vec::new(), limit);
+            for entry in entries {
+                let wanted = match pattern {
+                    Some(pattern) => matches_wildcard(pattern, &entry.name),
+                    None => contents.is_empty(),
+                };
+                if !wanted {
+                    continue;
+                }
+                let content = match entry.method {
+                    0 => inflate(entry.packed, left),
+                    8 => inflate(DeflateDecoder::new(entry.packed), left),
+                    other => Err(format!("its ZIP method {other} is not supported")),
+                };
+                let content = content.map_err(|what| wrong(&what))?;
+                left -= content.len();
+                contents.push(content);
             }
-            .map_err(|what| wrong(&what))
+            match (contents.is_empty(), pattern) {
+                (true, Some(pattern)) => Err(wrong(&format!("no file in it is called `{pattern}`"))),
+                (true, None) => Err(wrong("there is no file in it")),
+                (false, _) => Ok(contents),
+            }
         }
-        _ => Ok(bytes),
+        _ => Ok(vec![bytes]),
     }
 }
 
@@ -57,8 +81,15 @@ fn inflate(reader: impl Read, limit: usize) -> Result<Bytes, String> {
     Ok(Bytes::from(bytes))
 }
 
-/// The method and the packed bytes of the first file of a ZIP, as its directory has them.
-fn first_entry(bytes: &[u8]) -> Option<(u16, &[u8])> {
+/// A file in a ZIP.
+struct Entry<'z> {
+    name: String,
+    method: u16,
+    packed: &'z [u8],
+}
+
+/// The files of a ZIP, as its directory has them (APPNOTE 6.3, 4.3.12).
+fn entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
     let u16_at = |at: usize| {
         let field = bytes.get(at..at.checked_add(2)?)?;
         Some(u16::from_le_bytes(field.try_into().ok()?))
@@ -67,22 +98,30 @@ fn first_entry(bytes: &[u8]) -> Option<(u16, &[u8])> {
         let field = bytes.get(at..at.checked_add(4)?)?;
         usize::try_from(u32::from_le_bytes(field.try_into().ok()?)).ok()
     };
+    let length_at = |at: usize| u16_at(at).map(usize::from);
     // The end of the directory: 22 bytes, and a comment of up to 64 KB.
     let tail = bytes.len().saturating_sub(22 + usize::from(u16::MAX));
     let end = tail + bytes[tail..].windows(4).rposition(|window| window == b"PK\x05\x06")?;
-    let entry = u32_at(end + 16)?;
-    if bytes.get(entry..entry.checked_add(4)?)? != b"PK\x01\x02" {
-        return None;
+    let mut at = u32_at(end.checked_add(16)?)?;
+    let mut found = Vec::new();
+    for _ in 0..u16_at(end + 10)? {
+        if bytes.get(at..at.checked_add(46)?)?.get(..4)? != b"PK\x01\x02" {
+            return None;
+        }
+        let (size, local) = (u32_at(at + 20)?, u32_at(at + 42)?);
+        if bytes.get(local..local.checked_add(30)?)?.get(..4)? != b"PK\x03\x04" {
+            return None;
+        }
+        let start = local + 30 + length_at(local + 26)? + length_at(local + 28)?;
+        let name_end = at + 46 + length_at(at + 28)?;
+        found.push(Entry {
+            name: String::from_utf8_lossy(bytes.get(at + 46..name_end)?).into_owned(),
+            method: u16_at(at + 10)?,
+            packed: bytes.get(start..start.checked_add(size)?)?,
+        });
+        at = name_end + length_at(at + 30)? + length_at(at + 32)?;
     }
-    let method = u16_at(entry + 10)?;
-    let size = u32_at(entry + 20)?;
-    let local = u32_at(entry + 42)?;
-    if bytes.get(local..local.checked_add(4)?)? != b"PK\x03\x04" {
-        return None;
-    }
-    let name_and_extra = usize::from(u16_at(local + 26)?) + usize::from(u16_at(local + 28)?);
-    let start = local.checked_add(30 + name_and_extra)?;
-    Some((method, bytes.get(start..start.checked_add(size)?)?))
+    Some(found)
 }
 
 #[cfg(test)]
@@ -100,15 +139,28 @@ mod tests {
         assert_eq!(inner_name("https://h.example/lists/n.csv.zip?sig=x.tsv"), "n.csv");
         assert_eq!(inner_name("https://h.example/n.json.gz;key"), "n.json");
         assert_eq!(inner_name("https://h.example/n.txt#part"), "n.txt");
-        assert_eq!(unpack("https://h.example/n.csv.zip", Bytes::from(ZIP), 10), Ok(Bytes::from("a,b\n")));
-        assert_eq!(unpack("https://h.example/n.csv", Bytes::from(ZIP), 10), Ok(Bytes::from(ZIP)));
-        assert_eq!(unpack("https://h.example/n.csv.gz", Bytes::from("a,b"), 10), Ok(Bytes::from("a,b")));
+        assert_eq!(
+            unpack("https://h.example/n.csv.zip", Bytes::from(ZIP), None, 10),
+            Ok(vec![Bytes::from("a,b\n")])
+        );
+        assert_eq!(unpack("https://h.example/n.csv", Bytes::from(ZIP), None, 10), Ok(vec![Bytes::from(ZIP)]));
+        assert_eq!(
+            unpack("https://h.example/n.csv.gz", Bytes::from("a,b"), None, 10),
+            Ok(vec![Bytes::from("a,b")])
+        );
     }
 
     #[test]
     fn what_unpacks_to_too_much_is_refused() {
-        let error = unpack("https://h.example/n.csv.zip", Bytes::from(ZIP), 3);
+        let error = unpack("https://h.example/n.csv.zip", Bytes::from(ZIP), None, 3);
         assert_eq!(error, Err(ExternalError::new("n.csv.zip: it unpacks to more than 0 MB")));
+    }
+
+    #[test]
+    fn files_of_a_zip_are_chosen_by_their_names() {
+        let of = |pattern| unpack("https://h.example/n.zip", Bytes::from(ZIP), Some(pattern), 10);
+        assert_eq!(of("*.csv"), Ok(vec![Bytes::from("a,b\n")]));
+        assert_eq!(of("*.json"), Err(ExternalError::new("n.zip: no file in it is called `*.json`")));
     }
 
     proptest::proptest! {
@@ -119,9 +171,9 @@ mod tests {
                 *old = byte;
             }
             bytes.extend(&broken);
-            let _ = unpack("n.zip", Bytes::from(broken), 1000);
-            let _ = unpack("n.zip", Bytes::from(bytes.clone()), 1000);
-            let _ = unpack("n.gz", Bytes::from(bytes), 1000);
+            let _ = unpack("n.zip", Bytes::from(broken), None, 1000);
+            let _ = unpack("n.zip", Bytes::from(bytes.clone()), Some("*"), 1000);
+            let _ = unpack("n.gz", Bytes::from(bytes), None, 1000);
         }
     }
 }
