@@ -39,9 +39,26 @@ pub enum FormatError {
 /// Lays a query out anew. Line breaks, blanks and commas are made regular; words, literals, brackets around expressions
 /// and comments stay as they are written.
 ///
-/// The result ends with a line break. It says the same as the text did: it is read again, and if tree, words or comments
-/// were not the same, the text is refused.
+/// The result ends with a line break, and is the layout of itself. It says the same as the text did: it is read again, and
+/// if tree, words or comments were not the same, the text is refused.
 pub fn format_query(query: &str) -> Result<String, FormatError> {
+    let mut text = lay_out(query)?;
+    // A comment that has moved to the end of its line no longer breaks what it stood in, which may then fit on the line.
+    for _ in 0..MAX_ROUNDS {
+        let again = lay_out(&text)?;
+        if again == text {
+            return Ok(text);
+        }
+        text = again;
+    }
+    let message = "this has no lasting layout; put comments on lines of their own";
+    Err(FormatError::Unsafe(Diagnostics::new(query, vec![Diagnostic::new(Span::default(), message)])))
+}
+
+/// How often a text is laid out before it has to stay as it is.
+const MAX_ROUNDS: usize = 8;
+
+fn lay_out(query: &str) -> Result<String, FormatError> {
     let parsed = parse(query).map_err(FormatError::Syntax)?;
     let source = Source::new(query);
     let mut text = Printer { source: Some(&source), next_comment: 0 }.query(&parsed).render();
