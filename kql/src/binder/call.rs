@@ -16,6 +16,17 @@ use crate::value::{Cells, Value};
 /// What `set` tells `bin_auto()`: the size of a bin, and where one begins.
 pub(super) const PROPERTIES: [&str; 2] = ["query_bin_auto_size", "query_bin_auto_at"];
 
+/// How functions of Kusto begin that are known and not here.
+const UNSUPPORTED: &[&str] = &[
+    "current_",
+    "cursor_",
+    "extent_",
+    "geo_",
+    "materialized_view",
+    "parse_user_agent",
+    "stored_query_result",
+];
+
 impl<'a> Binder<'a> {
     pub(super) fn call(
         &mut self,
@@ -57,8 +68,11 @@ impl<'a> Binder<'a> {
         let Some(function) = functions::lookup(&name.text) else {
             let known = functions::names().chain(aggregates::names());
             let message = format!("there is no function `{}`", name.text);
-            let diagnostic = Diagnostic::absent(name.span, message);
-            return Err(Stop::Fault(Box::new(diagnostic.did_you_mean(&name.text, known))));
+            let mut diagnostic = Diagnostic::absent(name.span, message).did_you_mean(&name.text, known);
+            if diagnostic.help.is_none() && UNSUPPORTED.iter().any(|known| name.text.starts_with(known)) {
+                diagnostic.message = format!("the function `{}` is not supported", name.text);
+            }
+            return Err(Stop::Fault(Box::new(diagnostic)));
         };
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {

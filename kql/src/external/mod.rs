@@ -59,12 +59,14 @@ impl ExternalError {
     }
 }
 
+/// An address, and which files of a ZIP there are meant.
+type FileKey = (String, Option<String>);
+
 /// The files of one query, each fetched once.
 #[derive(Debug)]
 pub(crate) struct Files {
     source: Arc<dyn ExternalSource>,
-    /// By address and pattern.
-    fetched: Mutex<HashMap<(String, Option<String>), Arc<OnceCell<Vec<Bytes>>>>>,
+    fetched: Mutex<HashMap<FileKey, Arc<OnceCell<Vec<Bytes>>>>>,
 }
 
 impl Files {
