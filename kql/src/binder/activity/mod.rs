@@ -155,7 +155,7 @@ impl<'a> Binder<'a> {
             if !(0..MAX_BINS).contains(&last) {
                 let message = format!(
                     "from the start to the end there are {} steps; 1 to {MAX_BINS} will do",
-                    last + 1
+                    last.saturating_add(1)
                 );
                 return fault(name.span, message);
             }
@@ -177,20 +177,7 @@ impl<'a> Binder<'a> {
         }
         let cohort = given.cohort.map(|time| time.saturating_sub(start).div_euclid(step));
         define("Cohort", Definition::Scalar(Typed::literal(cohort.into(), KqlType::Long)));
-        let earlier = match given.earlier {
-            Some(table) => {
-                let Some(col) = table.find(&id_name).or(table.columns.first()) else {
-                    return fault(name.span, format!("the table of earlier ids has no column `{id_name}`"));
-                };
-                let ids = vec![("Id".to_owned(), col.typed())];
-                self.project(&table, ids, Vec::new())?
-            }
-            None => {
-                let none = self.renamed_copy(&rows)?;
-                let plan = LogicalPlanBuilder::from(none.plan.clone()).filter(lit(false))?.build()?;
-                Relation { plan, ..none }
-            }
-        };
+        let earlier = self.earlier_ids(given.earlier, &id_name, &rows)?;
         define("Earlier", Definition::Table(Rc::new(earlier)));
 
         let with_rows = with(&scope, "Rows", Definition::Table(Rc::new(rows)));
@@ -198,37 +185,47 @@ impl<'a> Binder<'a> {
         let with_bins = with(&scope, "Rows", Definition::Table(Rc::new(binned)));
         let result = self.run_query(&activity.query, with_bins, name.span)?;
 
-        // The names that the query could not know, and the dimensions as they were.
+        let rolling = rolling_name(&id_name, bins.unwrap_or(1), given.percent);
+        self.with_own_names(&result, &time_name, &rolling, &given.dimensions)
+    }
+
+    /// The result under the names that its query could not know, and with the dimensions as they were.
+    fn with_own_names(
+        &mut self,
+        result: &Relation,
+        time_name: &str,
+        rolling: &str,
+        dimensions: &[(String, Typed)],
+    ) -> Binding<Relation> {
         let mut columns: Vec<(String, Typed)> = Vec::new();
         for col in &result.columns {
             match col.name.as_str() {
                 "Part" => {
                     let array = Typed::new(col.typed().expr, KqlType::Dynamic);
-                    for (at, (dimension, typed)) in (0_i64..).zip(&given.dimensions) {
+                    for (at, (dimension, typed)) in (0_i64..).zip(dimensions) {
                         let element = functions::dynamic_path(array.clone(), Step::Index(at));
                         columns.push((dimension.clone(), cast(element, typed.kind)));
                     }
                 }
-                "Rolling" => {
-                    let percent = given.percent.as_ref().and_then(Typed::constant).unwrap_or(Value::Null);
-                    let percent = cast(
-                        Typed::literal(
-                            percent,
-                            given.percent.as_ref().map_or(KqlType::Long, |percent| percent.kind),
-                        ),
-                        KqlType::String,
-                    );
-                    let percent = fold(percent).constant_text().unwrap_or_default();
-                    let bins = bins.unwrap_or(1);
-                    columns.push((format!("rolling_{bins}_percentile_{id_name}_{percent}"), col.typed()));
-                }
+                "Rolling" => columns.push((rolling.to_owned(), col.typed())),
                 other => match other.strip_suffix("Period") {
                     Some(before) => columns.push((format!("{before}{time_name}"), col.typed())),
                     None => columns.push((other.to_owned(), col.typed())),
                 },
             }
         }
-        self.project(&result, columns, Vec::new())
+        self.project(result, columns, Vec::new())
+    }
+
+    /// The ids of a table of what was there before; without a table, none.
+    fn earlier_ids(&mut self, table: Option<Relation>, id_name: &str, rows: &Relation) -> Binding<Relation> {
+        let Some(table) = table else {
+            let none = self.renamed_copy(rows)?;
+            let plan = LogicalPlanBuilder::from(none.plan.clone()).filter(lit(false))?.build()?;
+            return Ok(Relation { plan, ..none });
+        };
+        let ids = table.find(id_name).or(table.columns.first()).map(|col| ("Id".to_owned(), col.typed()));
+        self.project(&table, ids.into_iter().collect(), Vec::new())
     }
 
     /// Reads the arguments of a call.
@@ -352,4 +349,10 @@ impl<'a> Binder<'a> {
             other => other,
         })
     }
+}
+
+/// What the column of a rolling percentile is called.
+fn rolling_name(value: &str, bins: i64, percent: Option<Typed>) -> String {
+    let percent = percent.and_then(|percent| fold(cast(percent, KqlType::String)).constant_text());
+    format!("rolling_{bins}_percentile_{value}_{}", percent.unwrap_or_default())
 }
