@@ -71,7 +71,7 @@ pub struct QueryOptions {
     pub time_limit: Option<Duration>,
     /// Parts worked on at once, where the engine's choice will not do: one where many queries run side by side.
     pub partitions: Option<usize>,
-    /// What queries over the same catalog have learned of its watchlists.
+    /// What queries over the same catalog have learned of its watchlists, and the files that they have fetched.
     pub memo: Option<Memo>,
 }
 
@@ -220,7 +220,10 @@ impl Engine {
         for alias in watchlists {
             look_up_watchlist(&*catalog, &mut answers, alias).await?;
         }
-        let files = self.external_source.clone().map(|source| Arc::new(Files::new(source)));
+        let files = self.external_source.clone().map(|source| match &options.memo {
+            Some(memo) => memo.files(source),
+            None => Arc::new(Files::new(source)),
+        });
         // Binding knows nothing of waiting: what it lacks it asks for, and begins anew when it is there.
         for _ in 0..MAX_QUESTIONS {
             let environment = Environment {

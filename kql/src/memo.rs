@@ -1,8 +1,9 @@
-//! Small answers that queries share: what a sub-query over watchlists gives is the same in each of them.
+//! What queries share: what a sub-query over watchlists gives is the same in each of them, and so is a file that several
+//! of them read by `externaldata`.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::Result;
@@ -10,20 +11,31 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
+use crate::external::{ExternalSource, Files};
 use crate::scan::KqlScan;
 
-/// Rows of sub-queries that read watchlists only. It may be shared by all queries over one catalog, for as long as the
-/// watchlists in it stay as they are.
+/// Rows of sub-queries that read watchlists only, and files from outside, each fetched once. It may be shared by all queries
+/// of one engine over one catalog, for as long as watchlists and files stay as they are: those of one run.
 #[derive(Debug, Clone, Default)]
-pub struct Memo(Arc<Mutex<HashMap<String, Vec<RecordBatch>>>>);
+pub struct Memo(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    rows: Mutex<HashMap<String, Vec<RecordBatch>>>,
+    files: OnceLock<Arc<Files>>,
+}
 
 impl Memo {
     pub(crate) fn get(&self, key: &str) -> Option<Vec<RecordBatch>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0.rows.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     pub(crate) fn put(&self, key: String, rows: Vec<RecordBatch>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, rows);
+        self.0.rows.lock().unwrap_or_else(PoisonError::into_inner).insert(key, rows);
+    }
+
+    pub(crate) fn files(&self, source: Arc<dyn ExternalSource>) -> Arc<Files> {
+        Arc::clone(self.0.files.get_or_init(|| Arc::new(Files::new(source))))
     }
 }
 

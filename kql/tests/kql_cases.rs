@@ -9,10 +9,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use provost_kql::{Engine, EngineOptions, MemoryCatalog, QueryError, QueryOptions};
+use provost_kql::{Engine, EngineOptions, Memo, MemoryCatalog, QueryError, QueryOptions};
 
-use support::shelf::Shelf;
+use support::shelf::{CountingShelf, Shelf};
 
 const RULE: &str = "----\n";
 
@@ -104,6 +105,22 @@ async fn every_case_gives_what_it_says() {
         }
     }
     assert!(bless || wrong.is_empty(), "{wrong}");
+}
+
+#[tokio::test]
+async fn queries_of_one_run_fetch_a_file_once() {
+    let shelf = Arc::new(CountingShelf::default());
+    let options = EngineOptions { external_source: Some(shelf.clone()), ..EngineOptions::default() };
+    let engine = Engine::new(options).expect("an engine");
+    let query = r#"externaldata(host:string)["https://files.example/hosts.csv"] | count"#;
+    let run = QueryOptions { memo: Some(Memo::default()), ..QueryOptions::default() };
+    for (options, fetched) in [(&run, 1), (&run, 1), (&QueryOptions::default(), 2)] {
+        let catalog = Arc::new(MemoryCatalog::new());
+        let prepared = engine.prepare(catalog, query, options).await.expect("a query");
+        let rows: Vec<_> = prepared.collect().await.expect("an answer").rows().collect();
+        assert_eq!(rows, [[serde_json::Value::from(4)]]);
+        assert_eq!(shelf.fetched.load(Ordering::Relaxed), fetched);
+    }
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl ExternalError {
 /// An address, and which files of a ZIP there are meant.
 type FileKey = (String, Option<String>);
 
-/// The files of one query, each fetched once.
+/// The files of one query, or of several with one memo, each fetched once.
 #[derive(Debug)]
 pub(crate) struct Files {
     source: Arc<dyn ExternalSource>,

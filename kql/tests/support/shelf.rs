@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +30,24 @@ impl ExternalSource for Shelf {
         let content = content(name).ok_or_else(|| ExternalError::new(format!("there is no {name}")))?;
         assert!(content.len() <= limit);
         Ok(Bytes::from(content))
+    }
+}
+
+/// The same, and counts how often it is asked.
+#[derive(Debug, Default)]
+pub(crate) struct CountingShelf {
+    pub(crate) fetched: AtomicUsize,
+}
+
+#[async_trait]
+impl ExternalSource for CountingShelf {
+    fn permit(&self, address: &str) -> Result<(), ExternalError> {
+        Shelf.permit(address)
+    }
+
+    async fn fetch(&self, address: &str, limit: usize) -> Result<Bytes, ExternalError> {
+        self.fetched.fetch_add(1, Ordering::Relaxed);
+        Shelf.fetch(address, limit).await
     }
 }
 
