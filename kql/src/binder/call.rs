@@ -139,10 +139,7 @@ impl<'a> Binder<'a> {
                 match self.any(&arg.value, &mut Context::default())? {
                     Any::Scalar(typed) => typed,
                     Any::Table(relation) if !relation.parts.is_empty() => {
-                        return fault(
-                            span,
-                            "this would be another value in each part; `summarize` it there, and `join` or `lookup` it",
-                        );
+                        self.value_of_part(&relation, span, context)?
                     }
                     Any::Table(relation) => self.first_value(&relation, span)?,
                 }
@@ -347,6 +344,33 @@ impl<'a> Binder<'a> {
             _ => return Ok(None),
         };
         Ok(Some(typed))
+    }
+
+    /// The first cell of each part of a table, put beside the rows of the part.
+    fn value_of_part(
+        &mut self,
+        relation: &Relation,
+        span: Span,
+        context: &mut Context<'_>,
+    ) -> Binding<Typed> {
+        let Some(first) = relation.columns.first().cloned() else {
+            return fault(span, "this table has no columns");
+        };
+        let same_parts = context.row.is_some_and(|row| row.parts.len() == relation.parts.len());
+        if !same_parts || context.windows.is_none() {
+            return fault(
+                span,
+                "this is another value in each part, and can stand in `extend`, `project` and `where` there",
+            );
+        }
+        let value = self.project(relation, vec![(first.name.clone(), first.typed())], Vec::new())?;
+        let value = self.take(value, 1)?;
+        let mut typed = value.columns[0].typed();
+        if typed.kind == KqlType::String {
+            typed.expr = super::types::not_null_text(typed.expr);
+        }
+        context.part_values.push(value);
+        Ok(typed)
     }
 
     /// The first cell of a table, read before the query runs.

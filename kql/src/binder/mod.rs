@@ -196,6 +196,8 @@ pub(crate) struct Context<'r> {
     pub(crate) aggregates: Option<Vec<(String, PlanExpr)>>,
     /// Window functions met on the way, where they are allowed.
     pub(crate) windows: Option<Vec<(String, PlanExpr)>>,
+    /// Values that each part has of its own, met on the way where window functions are allowed: tables of one row a part.
+    pub(crate) part_values: Vec<Relation>,
     /// What the steps of `scan` remember.
     pub(crate) memory: Option<&'r scan::Memory<'r>>,
     /// Whether null counts as false here, so that simpler comparisons will do.

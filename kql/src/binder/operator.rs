@@ -156,8 +156,7 @@ impl<'a> Binder<'a> {
         let mut context = Context { filter: true, windows: Some(Vec::new()), ..Context::row(&relation) };
         let typed = self.scalar(predicate, &mut context)?;
         let condition = truth(typed, predicate.span)?.expr;
-        let pending = context.windows.take().unwrap_or_default();
-        let relation = self.apply_windows(relation.clone(), pending)?;
+        let relation = self.apply_pending(relation.clone(), &mut context)?;
         let plan = LogicalPlanBuilder::from(relation.plan.clone()).filter(condition)?.build()?;
         Ok(Relation { plan, ..relation })
     }
@@ -193,8 +192,7 @@ impl<'a> Binder<'a> {
             }
             values.push((place(self, column)?, typed));
         }
-        let pending = context.windows.take().unwrap_or_default();
-        let relation = self.apply_windows(relation.clone(), pending)?;
+        let relation = self.apply_pending(relation.clone(), &mut context)?;
         Ok((relation, values))
     }
 
@@ -437,8 +435,7 @@ impl<'a> Binder<'a> {
             };
             order.push(SortExpr::new(expr, ascending, nulls_first));
         }
-        let pending = context.windows.take().unwrap_or_default();
-        let mut sorted = self.apply_windows(relation.clone(), pending)?;
+        let mut sorted = self.apply_pending(relation.clone(), &mut context)?;
         if !computed.is_empty() {
             let columns = sorted.plan.schema().columns();
             let exprs = columns.into_iter().map(PlanExpr::Column);

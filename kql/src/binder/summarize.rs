@@ -34,8 +34,7 @@ impl<'a> Binder<'a> {
             let typed = groupable(typed, key.value.span)?;
             keys.push((self.column_name(key, &mut names)?, typed));
         }
-        let pending = windows.windows.take().unwrap_or_default();
-        let mut relation = self.apply_windows(relation.clone(), pending)?;
+        let mut relation = self.apply_pending(relation.clone(), &mut windows)?;
         if !relation.order.is_empty() && aggregates.iter().any(|aggregate| wants_order(&aggregate.value)) {
             relation = self.with_rank(relation)?;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Column as PlanColumn;
+use datafusion::common::{Column as PlanColumn, JoinType, NullEquality};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, WindowFunctionDefinition, WindowUDF};
 
@@ -47,11 +47,13 @@ impl<'a> Binder<'a> {
         }
         let mut inner = Context::row(row);
         inner.windows = context.windows.take();
+        inner.part_values = std::mem::take(&mut context.part_values);
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
             bound.push(self.scalar(&arg.value, &mut inner)?);
         }
         context.windows = inner.windows.take();
+        context.part_values = std::mem::take(&mut inner.part_values);
         let wrong = || fault(name.span, format!("`{}()` does not take these arguments", name.text));
         let of = |typed: Typed, kind| coerce(typed, ParamKind::Of(kind));
         let mut bound = bound.into_iter();
@@ -114,6 +116,21 @@ impl<'a> Binder<'a> {
         let column = PlanExpr::Column(PlanColumn::new_unqualified(column));
         let column = if returns == KqlType::String { not_null_text(column) } else { column };
         Ok(Some(Typed::new(column, returns)))
+    }
+
+    /// Adds what expressions ask for that is not in their row: values of its part, and window functions.
+    pub(super) fn apply_pending(
+        &mut self,
+        mut relation: Relation,
+        context: &mut Context<'_>,
+    ) -> Binding<Relation> {
+        for value in std::mem::take(&mut context.part_values) {
+            let keys = (relation.parts.clone(), value.parts);
+            relation.plan = LogicalPlanBuilder::from(relation.plan)
+                .join_detailed(value.plan, JoinType::Left, keys, None, NullEquality::NullEqualsNull)?
+                .build()?;
+        }
+        self.apply_windows(relation, context.windows.take().unwrap_or_default())
     }
 
     /// Adds the columns of window functions to a relation's plan, those that others refer to first.
