@@ -313,6 +313,27 @@ fn a_hunting_query_without_metadata_is_a_rule_named_for_its_file() {
 }
 
 #[test]
+fn a_rule_that_cannot_be_bound_says_so_at_every_run_and_stops_no_other() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("content/detections")).expect("a folder");
+    std::fs::write(sandbox.path("provost.toml"), "content = \"content\"\n").expect("written");
+    let rule = |name: &str| sandbox.path(&format!("content/detections/{name}.kql"));
+    std::fs::write(rule("typo"), "AWSCloudTrail | where EventNam == 'x'").expect("written");
+    std::fs::write(rule("fine"), "AWSCloudTrail | where EventName == 'x'").expect("written");
+    for _ in 0..2 {
+        let run = sandbox.provost(&["detect", "--format", "json"]);
+        assert_eq!(run.code, 3, "some of it failed: {run:?}");
+        let rules = run.json();
+        let problem = |name: &str| {
+            let rule = rules.as_array().into_iter().flatten().find(|rule| rule["Rule"] == name);
+            rule.and_then(|rule| rule["Problem"].as_str()).unwrap_or("no such rule").to_owned()
+        };
+        assert!(problem("typo").contains("did you mean `EventName`?"), "{run:?}");
+        assert_eq!(problem("fine"), "", "{run:?}");
+    }
+}
+
+#[test]
 fn rules_are_laid_out_in_place_and_nothing_else_of_them_changes() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("rules")).expect("made");

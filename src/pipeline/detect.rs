@@ -103,14 +103,15 @@ impl Pipeline {
     ) -> anyhow::Result<Vec<Step>> {
         let mut steps = steps_due(rule, state.evaluated, now);
         let mut ingested = Vec::new();
-        for table in self.tables_of(rule, now).await {
-            ingested.extend_from_slice(spans.since(&table, state.seen).await?);
+        let tables = self.tables_of(rule, now).await;
+        for table in tables.iter().flatten() {
+            ingested.extend_from_slice(spans.since(table, state.seen).await?);
         }
         for span in joined(&mut ingested, rule.recent) {
             steps.extend(steps_touched(rule, span, state.evaluated.unwrap_or(now)));
         }
-        if ingested.is_empty() && state.evaluated.is_none() {
-            // Nothing to read and nothing known: the rule is up to date as it is.
+        if tables.is_some() && ingested.is_empty() && state.evaluated.is_none() {
+            // Nothing to read and nothing known: the rule is up to date as it is. One that cannot be bound has to say so.
             steps.clear();
         }
         steps.sort();
@@ -118,11 +119,11 @@ impl Pipeline {
         Ok(steps)
     }
 
-    /// Binding says what a rule reads; a rule that does not bind reads nothing, and says why when it is evaluated.
-    async fn tables_of(&self, rule: &Rule, now: DateTime<Utc>) -> Vec<String> {
+    /// Binding says what a rule reads. `None` for a rule that does not bind, which says why when it is evaluated.
+    async fn tables_of(&self, rule: &Rule, now: DateTime<Utc>) -> Option<Vec<String>> {
         let options = QueryOptions { now, scalars: rule.scalars(), ..QueryOptions::default() };
         let prepared = self.engine.prepare(self.catalog(), &rule.query, &options).await;
-        prepared.map(|prepared| prepared.tables().to_vec()).unwrap_or_default()
+        prepared.ok().map(|prepared| prepared.tables().to_vec())
     }
 
     async fn rule_state(&self, rule: &Rule) -> anyhow::Result<RuleState> {
