@@ -4,10 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use provost_kql::{Engine, EngineOptions, KqlType, MemoryCatalog, QueryOptions, ResultSet};
+use provost_kql::{Engine, EngineOptions, MemoryCatalog, QueryOptions, ResultSet};
 use serde_json::Value;
 
 use super::support::shared;
+
+/// Columns in which a page prints another input than its query has. All others come out as printed.
+const OTHER_INPUT: &[(&str, &[&str])] = &[
+    ("series-acos-function.md#1", &["arr"]),
+    ("series-atan-function.md#1", &["arr"]),
+    ("series-cos-function.md#1", &["arr"]),
+    ("series-sin-function.md#1", &["arr"]),
+    ("toguid-function.md#1", &["str"]),
+    ("url-encode-function.md#1", &["original"]),
+];
 
 /// Examples that do not come out as the documentation prints them, and why.
 const KNOWN: &[(&str, &str)] = &[
@@ -26,16 +36,10 @@ const KNOWN: &[(&str, &str)] = &[
     ("range-function.md#4", "prints a row of another example, and a colon"),
     ("replace-regex-function.md#1", "prints whole numbers as if tostring() gave them six decimal places"),
     ("replace-string-function.md#2", "prints whole numbers as if tostring() gave them six decimal places"),
-    ("series-acos-function.md#1", "prints another input than the query's"),
     ("series-asin-function.md#1", "prints numbers as strings"),
-    ("series-atan-function.md#1", "prints another input than the query's"),
-    ("series-cos-function.md#1", "prints another input than the query's"),
     ("series-fill-linear-function.md#1", "prints a given 36 as 38 once, and rounds"),
-    ("series-sin-function.md#1", "prints another input than the query's"),
-    ("toguid-function.md#1", "prints another input than the query's"),
     ("trim-end-function.md#2", "lacks the beginning of its query, which defines x"),
     ("url-encode-component-function.md#1", "prints a result without the slash at the input's end"),
-    ("url-encode-function.md#1", "prints another input than the query's"),
     ("variancepif-aggregation-function.md#1", "prints the variance of a sample, as for varianceif()"),
 ];
 
@@ -48,7 +52,9 @@ async fn examples_of_the_documentation_come_out_as_printed() {
         .expect("an engine without limits starts");
     // Whoever asks for some of them by name wants to see what is wrong with them.
     let known: BTreeMap<&str, &str> = KNOWN.iter().copied().filter(|_| only.is_none()).collect();
-    let (mut equal, mut total, mut unexpected, mut mended) = (0, 0, Vec::new(), Vec::new());
+    let other_input: BTreeMap<&str, &[&str]> = OTHER_INPUT.iter().copied().collect();
+    let (mut equal, mut but_for_input, mut total) = (0, 0, 0);
+    let (mut unexpected, mut mended) = (Vec::new(), Vec::new());
     for line in text.lines() {
         let example: Value = serde_json::from_str(line).expect("each line of the corpus is JSON");
         let id = example["id"].as_str().expect("each example has an id");
@@ -56,7 +62,14 @@ async fn examples_of_the_documentation_come_out_as_printed() {
             continue;
         }
         total += 1;
-        match (run(&engine, &example).await, known.get(id)) {
+        if let Some(columns) = other_input.get(id) {
+            match run(&engine, &example, columns).await {
+                Ok(()) => but_for_input += 1,
+                Err(problem) => unexpected.push(format!("{id}\n{problem}")),
+            }
+            continue;
+        }
+        match (run(&engine, &example, &[]).await, known.get(id)) {
             (Ok(()), None) => equal += 1,
             (Ok(()), Some(_)) => {
                 equal += 1;
@@ -67,14 +80,14 @@ async fn examples_of_the_documentation_come_out_as_printed() {
         }
     }
     println!(
-        "{equal} of {total} examples equal ({:.1} %)",
+        "{equal} of {total} examples equal ({:.1} %), {but_for_input} more but for an input that the page prints otherwise",
         100.0 * f64::from(equal) / f64::from(total.max(1))
     );
     assert!(mended.is_empty(), "no longer different, take off the list: {mended:?}");
     assert!(unexpected.is_empty(), "{} examples differ:\n\n{}", unexpected.len(), unexpected.join("\n\n"));
 }
 
-async fn run(engine: &Engine, example: &Value) -> Result<(), String> {
+async fn run(engine: &Engine, example: &Value, left_out: &[&str]) -> Result<(), String> {
     let query = example["query"].as_str().unwrap_or_default();
     let catalog = Arc::new(MemoryCatalog::new());
     let prepared = engine
@@ -82,7 +95,7 @@ async fn run(engine: &Engine, example: &Value) -> Result<(), String> {
         .await
         .map_err(|error| format!("{query}\n-- cannot be bound: {error}"))?;
     let result = prepared.collect().await.map_err(|error| format!("{query}\n-- fails: {error}"))?;
-    compare(example, &result).map_err(|problem| format!("{query}\n-- {problem}"))
+    compare(example, &result, left_out).map_err(|problem| format!("{query}\n-- {problem}"))
 }
 
 /// A cell in a form in which equal values are equal texts.
@@ -172,7 +185,7 @@ fn normal_text(kind: &str, text: &str, sorted: bool) -> String {
     }
 }
 
-fn compare(example: &Value, result: &ResultSet) -> Result<(), String> {
+fn compare(example: &Value, result: &ResultSet, left_out: &[&str]) -> Result<(), String> {
     let oracle: Vec<(String, String)> = example["oracle_columns"]
         .as_array()
         .into_iter()
@@ -219,7 +232,9 @@ fn compare(example: &Value, result: &ResultSet) -> Result<(), String> {
             } else {
                 index
             };
-            normal_row.push(normal(kind, cells.get(at).copied().unwrap_or(&Value::Null), sorted));
+            if !left_out.contains(&name.as_str()) {
+                normal_row.push(normal(kind, cells.get(at).copied().unwrap_or(&Value::Null), sorted));
+            }
         }
         expected.push(normal_row);
     }
@@ -227,10 +242,10 @@ fn compare(example: &Value, result: &ResultSet) -> Result<(), String> {
         .rows()
         .map(|row| {
             let cells = row.iter().zip(&result.columns);
+            let cells = cells.filter(|(_, column)| !left_out.contains(&column.name.as_str()));
             cells.map(|(cell, column)| normal(column.kind.name(), cell, sorted)).collect()
         })
         .collect();
-    let _ = KqlType::Bool;
     if example["ordered"] != true {
         expected.sort();
         found.sort();
@@ -238,14 +253,19 @@ fn compare(example: &Value, result: &ResultSet) -> Result<(), String> {
     if example["partial"] == true {
         return Ok(());
     }
+    let kinds: Vec<&str> = oracle
+        .iter()
+        .filter(|(name, _)| !left_out.contains(&name.as_str()))
+        .map(|(_, kind)| kind.as_str())
+        .collect();
     let same = expected.len() == found.len()
         && expected.iter().zip(&found).all(|(expected, found)| {
             expected.len() == found.len()
                 && expected
                     .iter()
                     .zip(found)
-                    .zip(&oracle)
-                    .all(|((left, right), (_, kind))| same_cell(kind, left, right))
+                    .zip(&kinds)
+                    .all(|((left, right), kind)| same_cell(kind, left, right))
         });
     if same {
         return Ok(());
