@@ -237,8 +237,7 @@ impl<'a> Binder<'a> {
                         _ => values.push((self.scalar(&arg.value, context)?, arg.value.span)),
                     }
                 }
-                let Some(function) = functions::lookup("pack_array") else { return Ok(None) };
-                apply(function, values, span)?
+                packed(values, span)?
             }
             "bag_pack_columns" => {
                 let mut values = Vec::new();
@@ -356,6 +355,13 @@ impl<'a> Binder<'a> {
         let Some(first) = relation.columns.first().cloned() else {
             return fault(span, "this table has no columns");
         };
+        if !relation.outer.is_empty() {
+            // The elements of a row have numbers that are given out anew wherever they are worked out.
+            return fault(
+                span,
+                "a value of all elements cannot stand beside each in `mv-apply`; `mv-expand` them, and `join` what `summarize` gives",
+            );
+        }
         let same_parts = context.row.is_some_and(|row| row.parts.len() == relation.parts.len());
         if !same_parts || context.windows.is_none() {
             return fault(
@@ -527,6 +533,14 @@ fn type_argument(expr: &Expr) -> Option<KqlType> {
     match &expr.kind {
         ExprKind::Literal(crate::ast::Literal::Type(kinds)) => kinds.first().copied(),
         _ => None,
+    }
+}
+
+/// Values as one array, each as it is.
+pub(super) fn packed(values: Vec<(Typed, Span)>, span: Span) -> Binding<Typed> {
+    match functions::lookup("pack_array") {
+        Some(pack) => apply(pack, values, span),
+        None => fault(span, "there is no `pack_array`"),
     }
 }
 

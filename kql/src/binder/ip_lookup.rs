@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::{Column as PlanColumn, JoinType, UnnestOptions};
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder};
 
-use super::call::apply;
+use super::call::packed;
 use super::relation::names_beside;
 use super::types::{cast, not_null_text};
 use super::{Binder, Binding, Context, Relation, fault};
@@ -60,11 +60,12 @@ impl<'a> Binder<'a> {
             of_left.push(of_row);
             of_right.push(of_range);
         }
-        let entry = packed(of_right, name)?;
+        let at = |values: Vec<Typed>| values.into_iter().map(|value| (value, name.span)).collect();
+        let entry = packed(at(of_right), name.span)?;
         let ranges = self.ranges(&right, &entry, family)?;
         let keys = match of_left.is_empty() {
             true => Typed::literal(Value::text("[]"), KqlType::Dynamic),
-            false => packed(of_left, name)?,
+            false => packed(at(of_left), name.span)?,
         };
 
         let entry_name = self.fresh("entry");
@@ -120,12 +121,4 @@ impl<'a> Binder<'a> {
             .flat_map(|(cells, batch)| (0..batch.num_rows()).filter_map(|row| cells.text(row)));
         Ok(Arc::new(Ranges::new(family, entries)))
     }
-}
-
-/// Values as one array, by which they are compared.
-fn packed(values: Vec<Typed>, name: &Name) -> Binding<Typed> {
-    let Some(pack) = functions::lookup("pack_array") else {
-        return fault(name.span, "there is no `pack_array`");
-    };
-    apply(pack, values.into_iter().map(|value| (value, name.span)).collect(), name.span)
 }

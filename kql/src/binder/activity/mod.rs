@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use datafusion::logical_expr::{LogicalPlanBuilder, lit};
 
+use super::call::packed;
 use super::expression::fold;
 use super::types::cast;
 use super::{Any, Binder, Binding, Context, Definition, Relation, Scope, Stop, fault, with};
@@ -134,13 +135,10 @@ impl<'a> Binder<'a> {
         let (start, start_value) = given.start.unwrap_or((0, zero));
 
         // The dimensions as one text, which the query carries along.
-        let dimensions: Vec<Typed> = given.dimensions.iter().map(|(_, typed)| typed.clone()).collect();
-        let part = match functions::lookup("pack_array") {
-            Some(pack) if !dimensions.is_empty() => {
-                let packed = dimensions.into_iter().map(|typed| (typed, name.span)).collect();
-                cast(super::call::apply(pack, packed, name.span)?, KqlType::String)
-            }
-            _ => Typed::literal(Value::text("[]"), KqlType::String),
+        let dimensions = given.dimensions.iter().map(|(_, typed)| (typed.clone(), name.span));
+        let part = match given.dimensions.is_empty() {
+            true => Typed::literal(Value::text("[]"), KqlType::String),
+            false => cast(packed(dimensions.collect(), name.span)?, KqlType::String),
         };
         let columns = vec![("Id".to_owned(), id), ("Time".to_owned(), time), ("Part".to_owned(), part)];
         let rows = self.project(&Relation { order: Vec::new(), ..relation.clone() }, columns, Vec::new())?;
